@@ -1,0 +1,1 @@
+//! A control plane that speaks xDS from Istio YAML, embedded or as a server.

@@ -1,0 +1,3 @@
+//! A client-side service mesh.
+
+pub mod xds;

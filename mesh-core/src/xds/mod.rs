@@ -1,0 +1,3 @@
+//! The xDS client.
+
+pub mod in_process;

@@ -1,0 +1,1 @@
+//! An HTTP client that is a service mesh.

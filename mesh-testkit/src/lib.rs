@@ -1,0 +1,1 @@
+//! Virtual time, scripted control planes and misbehaving backends for tests.

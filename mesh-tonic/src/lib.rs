@@ -1,0 +1,1 @@
+//! A tonic channel that is a service mesh.
