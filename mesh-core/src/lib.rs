@@ -1,3 +1,28 @@
 //! A client-side service mesh.
 
+pub mod balance;
+pub mod body;
+pub mod bootstrap;
+pub mod clock;
+pub mod cluster;
+pub mod cluster_config;
+pub mod dialect;
+pub mod endpoint;
+pub mod error;
+pub mod layer;
+pub mod mesh;
+pub mod net;
+pub mod overrides;
+pub mod policy;
+pub mod resource;
+pub mod route;
+pub mod snapshot;
+pub mod stack;
+pub mod tasks;
+pub mod telemetry;
 pub mod xds;
+
+pub use self::bootstrap::Bootstrap;
+pub use self::cluster_config::ClusterConfig;
+pub use self::error::{Error, Kind, RetrySafety};
+pub use self::mesh::Mesh;

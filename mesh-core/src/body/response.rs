@@ -1,0 +1,113 @@
+//! The body of a response: limits its time, and tells the endpoint's statistics how it ended.
+
+use super::InFlight;
+use crate::clock::{Instant, Timer};
+use crate::dialect::{Class, Dialect};
+use crate::endpoint::{Endpoint, TransportBody};
+use crate::error::{Error, Kind};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The body of a response.
+#[derive(Debug)]
+pub struct ResponseBody<D> {
+    body: TransportBody,
+    in_flight: Option<InFlight>,
+    endpoint: Arc<Endpoint>,
+    dialect: D,
+    /// Whether the trailers decide how it went.
+    undecided: bool,
+    deadline: Option<Instant>,
+    /// Set up once the body has to be waited for.
+    timer: Option<Pin<Box<Timer>>>,
+}
+
+impl<D> ResponseBody<D> {
+    pub(crate) fn new(
+        body: TransportBody,
+        in_flight: InFlight,
+        dialect: D,
+        undecided: bool,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let endpoint = in_flight.endpoint().clone();
+        Self { body, in_flight: Some(in_flight), endpoint, dialect, undecided, deadline, timer: None }
+    }
+
+    /// The endpoint that answered.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// The label of the endpoint that answered.
+    pub(crate) fn answered_by(&self) -> &Arc<str> {
+        self.endpoint.label()
+    }
+
+    fn finish(&mut self, trailers: Option<&HeaderMap>)
+    where
+        D: Dialect,
+    {
+        let Some(mut in_flight) = self.in_flight.take() else { return };
+        if self.undecided && self.dialect.trailers(trailers).class == Class::Failure {
+            in_flight.observe(self.endpoint.clock().now(), Class::Failure);
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        if let Some(mut in_flight) = self.in_flight.take() {
+            in_flight.observe(self.endpoint.clock().now(), Class::Failure);
+        }
+        error.with_endpoint(self.endpoint.label())
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.deadline.is_none() {
+            return Poll::Pending;
+        }
+        let deadline = self.deadline;
+        self.timer.get_or_insert_with(|| Box::pin(Timer::at(deadline))).as_mut().poll_expired(cx)
+    }
+}
+
+impl<D: Dialect> Body for ResponseBody<D> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.finish(Some(trailers));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.fail(error)))),
+            Poll::Ready(None) => {
+                this.finish(None);
+                Poll::Ready(None)
+            }
+            Poll::Pending => this.poll_deadline(cx).map(|()| {
+                let error = Error::new(
+                    Kind::Deadline,
+                    "the time for the call is over, and its response is not complete",
+                );
+                Some(Err(this.fail(error)))
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

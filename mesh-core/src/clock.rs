@@ -1,0 +1,168 @@
+//! Time and randomness: the only file that reads a clock or seeds a generator.
+//!
+//! Everything below takes `now` and `entropy` as arguments, so that tests run in virtual time and a seed replays
+//! every decision.
+
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+use tokio::time::Sleep;
+
+/// A point in time that follows tokio's clock, paused ones included.
+pub use tokio::time::Instant;
+
+/// The increment of the SplitMix64 sequence.
+const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Where the mesh gets its time and its randomness from. Cheap to clone; clones draw from one sequence.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    sequence: Arc<AtomicU64>,
+}
+
+impl Clock {
+    /// A clock whose randomness differs from run to run.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that seeds")]
+    pub fn system() -> Self {
+        Self::seeded(rand::random())
+    }
+
+    /// A clock whose randomness is the same for the same seed and order of draws.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self { sequence: Arc::new(AtomicU64::new(seed)) }
+    }
+
+    /// The present.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The present as a calendar date, for people.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// 64 fresh random bits: SplitMix64 over a shared counter, so one atomic addition and no lock.
+    ///
+    /// Good enough to spread load; not for secrets.
+    #[must_use]
+    pub fn entropy(&self) -> u64 {
+        let mut z = self.sequence.fetch_add(GOLDEN_GAMMA, Ordering::Relaxed).wrapping_add(GOLDEN_GAMMA);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+pin_project! {
+    /// A point in time to wait for, or none.
+    #[derive(Debug, Default)]
+    pub struct Timer {
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl Timer {
+    /// Waits for `instant`; without one it never fires.
+    #[must_use]
+    pub fn at(instant: Option<Instant>) -> Self {
+        Self { sleep: instant.map(tokio::time::sleep_until) }
+    }
+
+    /// Waits for `instant` instead of what it waited for.
+    pub fn reset(self: Pin<&mut Self>, instant: Option<Instant>) {
+        let mut sleep = self.project().sleep;
+        match (sleep.as_mut().as_pin_mut(), instant) {
+            (Some(sleep), Some(instant)) => sleep.reset(instant),
+            (_, instant) => sleep.set(instant.map(tokio::time::sleep_until)),
+        }
+    }
+
+    /// Ready once the point in time is reached.
+    pub fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().sleep.as_pin_mut() {
+            Some(sleep) => sleep.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Waits until `instant`.
+pub async fn sleep_until(instant: Instant) {
+    tokio::time::sleep_until(instant).await;
+}
+
+/// Waits for `duration`.
+pub async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// Maps random bits to `0..n` without bias worth mentioning; `0` when `n` is zero.
+#[must_use]
+pub fn below(entropy: u32, n: u32) -> u32 {
+    ((u64::from(entropy) * u64::from(n)) >> 32) as u32
+}
+
+/// Maps random bits to `[0, 1)`.
+#[must_use]
+pub fn unit(entropy: u64) -> f64 {
+    (entropy >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_replays() {
+        let (a, b) = (Clock::seeded(7), Clock::seeded(7));
+        let draws: Vec<_> = (0..100).map(|_| a.entropy()).collect();
+        assert_eq!(draws, (0..100).map(|_| b.entropy()).collect::<Vec<_>>());
+        assert_ne!(draws[0], Clock::seeded(8).entropy());
+        let clone = a.clone();
+        assert_ne!(clone.entropy(), a.entropy());
+    }
+
+    #[test]
+    fn draws_are_even() {
+        let clock = Clock::seeded(1);
+        let mut counts = [0u32; 10];
+        for _ in 0..100_000 {
+            counts[below(clock.entropy() as u32, 10) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&count| (9_500..10_500).contains(&count)), "{counts:?}");
+        let mean = (0..10_000).map(|_| unit(clock.entropy())).sum::<f64>() / 10_000.0;
+        assert!((0.49..0.51).contains(&mean), "{mean}");
+        assert_eq!(below(u32::MAX, 0), 0);
+        assert_eq!(below(u32::MAX, 3), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_fires_at_its_instant() {
+        let clock = Clock::system();
+        let start = clock.now();
+        let mut timer = std::pin::pin!(Timer::at(Some(start + Duration::from_secs(5))));
+        std::future::poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
+        assert_eq!(clock.now() - start, Duration::from_secs(5));
+        timer.as_mut().reset(Some(start + Duration::from_secs(7)));
+        std::future::poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
+        assert_eq!(clock.now() - start, Duration::from_secs(7));
+        timer.as_mut().reset(None);
+        let waited = tokio::time::timeout(
+            Duration::from_secs(60),
+            std::future::poll_fn(|cx| timer.as_mut().poll_expired(cx)),
+        );
+        assert!(waited.await.is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! One request and its response, whatever the protocol.
+
+use super::body::TransportBody;
+use super::http2::{Http2Exchange, Permit};
+use super::{Endpoint, Transport};
+use crate::error::{BoxError, Error};
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What the mesh needs of a request body.
+pub trait RequestBody: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static {}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static
+{
+}
+
+/// The right to send a request to an endpoint.
+#[derive(Debug)]
+pub struct Claim(Claimed);
+
+#[derive(Debug)]
+enum Claimed {
+    Http1(Arc<Endpoint>),
+    Http2(Permit),
+}
+
+/// A request on its way, and its response.
+pub struct Exchange<B>(Inner<B>);
+
+enum Inner<B> {
+    Http1(Pin<Box<dyn Future<Output = Result<Response<TransportBody>, Error>> + Send>>),
+    Http2(Http2Exchange<B>),
+}
+
+impl Endpoint {
+    /// The right to send a request now; none if its connections are all in use or there are none.
+    #[must_use]
+    pub fn try_claim(self: &Arc<Self>) -> Option<Claim> {
+        match &self.transport {
+            Transport::Http1(_) => Some(Claim(Claimed::Http1(self.clone()))),
+            Transport::Http2(http2) => http2.try_claim().map(|permit| Claim(Claimed::Http2(permit))),
+        }
+    }
+
+    /// Waits for the right to send a request; `None` once the endpoint has no connection any more.
+    pub async fn claim(self: &Arc<Self>) -> Option<Claim> {
+        let Transport::Http2(http2) = &self.transport else { return self.try_claim() };
+        let _waiting = http2.waiting();
+        loop {
+            let mut freed = std::pin::pin!(http2.freed(&self.wake));
+            // Listening begins before looking, so that nothing is missed in between.
+            if std::future::poll_fn(|cx| Poll::Ready(freed.as_mut().poll(cx).is_ready())).await {
+                continue;
+            }
+            if let Some(claim) = self.try_claim() {
+                return Some(claim);
+            }
+            if http2.len() == 0 {
+                return None;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Claim {
+    /// Sends a request. Its URI has to be absolute.
+    pub fn send<B: RequestBody>(self, head: Parts, body: B) -> Result<Exchange<B>, Error> {
+        Ok(Exchange(match self.0 {
+            Claimed::Http1(endpoint) => Inner::Http1(Box::pin(super::http1::send(endpoint, head, body))),
+            Claimed::Http2(permit) => Inner::Http2(permit.send(head, body)?),
+        }))
+    }
+}
+
+impl<B: RequestBody> Future for Exchange<B> {
+    type Output = Result<Response<TransportBody>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Inner::Http1(exchange) => exchange.as_mut().poll(cx),
+            Inner::Http2(exchange) => {
+                let polled = Pin::new(exchange).poll(cx);
+                polled.map_ok(|response| response.map(TransportBody::Http2))
+            }
+        }
+    }
+}
+
+impl<B> std::fmt::Debug for Exchange<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exchange")
+    }
+}

@@ -1,0 +1,111 @@
+//! Keeps an endpoint connected: one task for each endpoint in use.
+
+use super::ready::Readiness;
+use super::{Endpoint, Transport};
+use crate::clock::{Instant, sleep};
+use crate::policy::backoff::Backoff;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The pause after a failed attempt to connect. Short at first, because an endpoint that restarts is back soon.
+pub const CONNECT_BACKOFF: Backoff =
+    Backoff { base: Duration::from_millis(100), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
+
+/// A connection that was lost sooner than this counts as a failed attempt, so that a peer that accepts and hangs up is
+/// not called in a loop.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Connects and reconnects until the endpoint is given up.
+pub(super) async fn run(endpoint: Weak<Endpoint>) {
+    let mut failures = 0;
+    let mut connected: Option<Instant> = None;
+    while let Some(strong) = endpoint.upgrade() {
+        let (wake, clock) = (strong.wake.clone(), strong.environment.clock.clone());
+        if !strong.transport.wants_connection() {
+            drop(strong);
+            wake.notified().await;
+            continue;
+        }
+        let lost_at_once =
+            strong.connections() == 0 && connected.is_some_and(|connected| clock.now() < connected + SETTLED);
+        if connected.take().is_some() && !lost_at_once {
+            failures = 0;
+        }
+        let failed = lost_at_once
+            || match strong.connect().await {
+                Ok(()) => {
+                    connected = Some(clock.now());
+                    strong.set_readiness(Readiness::Ready, None);
+                    false
+                }
+                Err(reason) => {
+                    if strong.connections() == 0 {
+                        strong.set_readiness(Readiness::Failed, Some(reason.into()));
+                    }
+                    true
+                }
+            };
+        drop(strong);
+        if failed {
+            failures += 1;
+            sleep(CONNECT_BACKOFF.delay(failures, clock.entropy())).await;
+        }
+    }
+}
+
+impl Transport {
+    fn wants_connection(&self) -> bool {
+        match self {
+            Self::Http1(http1) => http1.wants_connection(),
+            Self::Http2(http2) => http2.wants_connection(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Makes one connection.
+    async fn connect(self: &Arc<Self>) -> Result<(), String> {
+        let options = &self.key.options;
+        if options.tls {
+            let why =
+                "the cluster asks for TLS, and this process has no identity to secure the connection with";
+            return Err(why.to_owned());
+        }
+        // Closed only with the mesh, and then this task ends too.
+        let _permit = self.environment.connects.acquire().await.map_err(|error| error.to_string())?;
+        let connect = async {
+            let io = self.environment.dialer.dial(&self.key.address, options.connect_timeout).await;
+            let io = io.map_err(|error| error.to_string())?;
+            match &self.transport {
+                Transport::Http1(http1) => http1.add(io, &self.environment).await,
+                Transport::Http2(http2) => {
+                    let endpoint = Arc::downgrade(self);
+                    http2
+                        .add(io, &self.environment, move |why| {
+                            if let Some(endpoint) = endpoint.upgrade() {
+                                endpoint.connection_lost(&why.to_string());
+                            }
+                        })
+                        .await
+                }
+            }
+        };
+        match timeout(options.connect_timeout, connect).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no connection within {:?}", options.connect_timeout)),
+        }
+    }
+
+    /// A connection takes no new requests.
+    pub(super) fn connection_lost(&self, why: &str) {
+        tracing::debug!(endpoint = %self.label, why, "connection lost");
+        if let Transport::Http2(http2) = &self.transport {
+            http2.prune();
+            if http2.len() == 0 {
+                self.set_readiness(Readiness::Connecting, Some(why.into()));
+            }
+        }
+        self.wake.notify_one();
+    }
+}

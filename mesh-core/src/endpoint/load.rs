@@ -1,0 +1,140 @@
+//! How busy and how slow an endpoint is: what balancers compare.
+
+use crate::clock::Instant;
+use crate::policy::ewma::{self, DEFAULT_DECAY, PeakEwma};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A failure counts as an answer that took this long (linkerd's load-biaser), because an endpoint that fails fast
+/// would otherwise look like the best one.
+pub const FAILURE_PENALTY: Duration = Duration::from_secs(5);
+
+/// The load of an endpoint that has requests in flight and no answer yet: more than any measured one, so that one
+/// request goes there and the others wait for what it finds.
+const UNMEASURED: f32 = 1e12;
+
+/// How busy and how slow an endpoint is. Alone on its cache lines, because every request writes to it.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Load {
+    epoch: Instant,
+    pending: AtomicU32,
+    latency: AtomicU64,
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Load {
+    /// The load of an endpoint that was never used.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            epoch: now,
+            pending: AtomicU32::new(0),
+            latency: AtomicU64::new(PeakEwma::default().to_bits()),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The cost of one more request: latency times requests, in microseconds (Finagle's peak EWMA).
+    #[must_use]
+    pub fn cost(&self, now: Instant) -> f32 {
+        let pending = self.pending.load(Ordering::Relaxed) as f32;
+        let latency = PeakEwma::from_bits(self.latency.load(Ordering::Relaxed));
+        match latency.is_empty() {
+            true if pending == 0.0 => 0.0,
+            true => UNMEASURED + pending,
+            false => latency.get(ewma::stamp(self.epoch, now), DEFAULT_DECAY) * (pending + 1.0),
+        }
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request is over.
+    pub fn end(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// An answer came after `latency`.
+    pub fn observe(&self, now: Instant, latency: Duration) {
+        let stamp = ewma::stamp(self.epoch, now);
+        let next = |bits| Some(PeakEwma::from_bits(bits).observe(stamp, latency, DEFAULT_DECAY).to_bits());
+        // Never fails: `next` always returns a value.
+        let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    /// A request failed after `latency`.
+    pub fn observe_failure(&self, now: Instant, latency: Duration) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.observe(now, latency.max(FAILURE_PENALTY));
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Requests and failures so far.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        (self.requests.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// The latency that the balancer sees; none if nothing was measured.
+    #[must_use]
+    pub fn latency(&self, now: Instant) -> Option<Duration> {
+        let latency = PeakEwma::from_bits(self.latency.load(Ordering::Relaxed));
+        let micros = latency.get(ewma::stamp(self.epoch, now), DEFAULT_DECAY);
+        (!latency.is_empty()).then(|| Duration::from_secs_f32(micros / 1e6))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn an_unmeasured_endpoint_gets_one_request_first() {
+        let now = Clock::system().now();
+        let (new, known) = (Load::new(now), Load::new(now));
+        known.observe(now, MS(100));
+        assert!(new.cost(now) < known.cost(now), "worth a try");
+        new.begin();
+        assert!(new.cost(now) > known.cost(now), "but one at a time");
+        new.observe(now, MS(10));
+        new.end();
+        assert!(new.cost(now) < known.cost(now));
+    }
+
+    #[test]
+    fn cost_grows_with_latency_and_requests() {
+        let now = Clock::system().now();
+        let load = Load::new(now);
+        load.observe(now, MS(10));
+        assert_eq!(load.cost(now), 10_000.0);
+        load.begin();
+        load.begin();
+        assert_eq!(load.cost(now), 30_000.0);
+        assert_eq!((load.pending(), load.totals()), (2, (2, 0)));
+    }
+
+    #[test]
+    fn a_failure_is_worse_than_a_slow_answer() {
+        let now = Clock::system().now();
+        let load = Load::new(now);
+        load.observe_failure(now, MS(1));
+        assert_eq!(load.latency(now), Some(FAILURE_PENALTY));
+        load.observe_failure(now, MS(9_000));
+        assert_eq!(load.latency(now), Some(MS(9_000)));
+        assert_eq!(load.totals().1, 2);
+    }
+}

@@ -1,0 +1,265 @@
+//! An endpoint: its load, its readiness and its connections.
+//!
+//! An endpoint is identified by where it is and how it is spoken to. Every cluster and every snapshot that contains it
+//! shares the one [`Endpoint`], so its connections and statistics survive updates, and subsets of a service do not
+//! connect twice.
+
+mod body;
+mod exchange;
+mod http1;
+mod http2;
+mod keeper;
+pub mod load;
+pub mod ready;
+mod upload;
+
+pub use self::body::TransportBody;
+pub use self::exchange::{Claim, Exchange, RequestBody};
+pub use self::http1::{IDLE_TIMEOUT, MAX_IDLE_CONNECTIONS};
+pub use self::http2::MAX_CONNECTIONS;
+pub use self::keeper::CONNECT_BACKOFF;
+
+use self::http1::Http1;
+use self::http2::Http2;
+use self::load::Load;
+use self::ready::{Readiness, ReadySet};
+use crate::clock::Clock;
+use crate::net::h2_driver::KeepAlive;
+use crate::net::{Address, Environment};
+use crate::telemetry::events::Event;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// What an endpoint is spoken to with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.1, a connection for each request at a time.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
+/// What makes an endpoint the same endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointKey {
+    /// Where it is.
+    pub address: Address,
+    /// Its name, where it has one apart from its address.
+    pub hostname: Option<Arc<str>>,
+    /// How it is connected to.
+    pub options: ConnectOptions,
+}
+
+/// How an endpoint is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectOptions {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// When HTTP/2 connections are pinged.
+    pub keepalive: KeepAlive,
+    /// Whether TLS is asked for. There is no identity yet, so such connections fail.
+    pub tls: bool,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    key: EndpointKey,
+    label: Arc<str>,
+    load: Load,
+    transport: Transport,
+    environment: Environment,
+    /// Tells the keeper that there may be something to do.
+    wake: Arc<Notify>,
+    state: Mutex<State>,
+    /// Whether there is a keeper; a hint, so that the common case needs no lock.
+    active: AtomicBool,
+}
+
+/// The connections of an endpoint.
+#[derive(Debug)]
+enum Transport {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+#[derive(Debug)]
+struct State {
+    readiness: Readiness,
+    /// Why the last attempt to connect failed.
+    error: Option<Arc<str>>,
+    /// The sets that want to know, and the number of this endpoint in each.
+    watchers: Vec<(Arc<ReadySet>, usize)>,
+    keeper: Option<AbortHandle>,
+}
+
+impl Endpoint {
+    /// An endpoint that nothing connects to yet.
+    #[must_use]
+    pub fn new(key: EndpointKey, environment: Environment) -> Arc<Self> {
+        let wake = Arc::new(Notify::new());
+        let transport = match key.options.protocol {
+            Protocol::Http1 => Transport::Http1(Http1::default()),
+            Protocol::Http2 => Transport::Http2(Http2::new(key.options.keepalive)),
+        };
+        Arc::new(Self {
+            label: key.address.to_string().into(),
+            load: Load::new(environment.clock.now()),
+            transport,
+            wake,
+            state: Mutex::new(State {
+                readiness: Readiness::Connecting,
+                error: None,
+                watchers: Vec::new(),
+                keeper: None,
+            }),
+            active: AtomicBool::new(false),
+            key,
+            environment,
+        })
+    }
+
+    /// What makes it the same endpoint.
+    #[must_use]
+    pub fn key(&self) -> &EndpointKey {
+        &self.key
+    }
+
+    /// Its address, for people.
+    #[must_use]
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// How busy and how slow it is.
+    #[must_use]
+    pub fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// Tells the time to those who measure it.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.environment.clock
+    }
+
+    /// Whether it can take requests.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.lock().readiness
+    }
+
+    /// Why the last attempt to connect failed, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<Arc<str>> {
+        self.lock().error.clone()
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        match &self.transport {
+            Transport::Http1(http1) => http1.len(),
+            Transport::Http2(http2) => http2.len(),
+        }
+    }
+
+    /// Keeps `set` informed under `number`, from now on.
+    pub fn watch(self: &Arc<Self>, set: &Arc<ReadySet>, number: usize) {
+        let mut state = self.lock();
+        state.watchers.push((set.clone(), number));
+        set.set(number, Some(state.readiness));
+        drop(state);
+        if set.is_active() {
+            self.activate();
+        }
+    }
+
+    /// Stops informing `set`. Without any set to inform, the endpoint is given up: what is in flight finishes.
+    pub fn unwatch(&self, set: &Arc<ReadySet>) {
+        let mut state = self.lock();
+        state.watchers.retain(|(watcher, number)| {
+            let same = Arc::ptr_eq(watcher, set);
+            if same {
+                set.set(*number, None);
+            }
+            !same
+        });
+        if state.watchers.is_empty() {
+            if let Some(keeper) = state.keeper.take() {
+                keeper.abort();
+            }
+            self.active.store(false, Ordering::Relaxed);
+            state.readiness = Readiness::Connecting;
+            self.transport.clear();
+        }
+    }
+
+    /// Sees to it that the endpoint is connected, and stays so.
+    pub fn activate(self: &Arc<Self>) {
+        if self.active.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.lock();
+        if state.keeper.is_none() && !state.watchers.is_empty() {
+            self.active.store(true, Ordering::Relaxed);
+            state.keeper = Some(self.environment.tasks.spawn(keeper::run(Arc::downgrade(self))));
+        }
+    }
+
+    fn set_readiness(&self, readiness: Readiness, error: Option<Arc<str>>) {
+        let mut state = self.lock();
+        // Without a keeper nobody wants to know any more.
+        if state.keeper.is_none() {
+            return;
+        }
+        let before = std::mem::replace(&mut state.readiness, readiness);
+        state.error = error;
+        for (set, number) in &state.watchers {
+            set.set(*number, Some(readiness));
+        }
+        let error = state.error.clone();
+        drop(state);
+        match readiness {
+            Readiness::Ready if before != Readiness::Ready => {
+                tracing::debug!(endpoint = %self.label, "endpoint up");
+                self.environment.events.emit(|| Event::EndpointUp(self.label.clone()));
+            }
+            Readiness::Failed if before != Readiness::Failed => {
+                let reason = error.unwrap_or_else(|| "unknown".into());
+                tracing::warn!(endpoint = %self.label, %reason, "endpoint down");
+                let event = || Event::EndpointDown { endpoint: self.label.clone(), reason };
+                self.environment.events.emit(event);
+            }
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The lock is never held where something can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.lock().keeper.take() {
+            keeper.abort();
+        }
+    }
+}
+
+impl Transport {
+    /// Lets go of the connections; each closes once its requests are done.
+    fn clear(&self) {
+        match self {
+            Self::Http1(http1) => http1.clear(),
+            Self::Http2(http2) => http2.clear(),
+        }
+    }
+}

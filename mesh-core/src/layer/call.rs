@@ -1,0 +1,215 @@
+//! A request on its way down the stack.
+
+use crate::body::ResponseBody;
+use crate::clock::Instant;
+use crate::cluster::ClusterView;
+use crate::error::Error;
+use crate::overrides::{CallTrace, Decision};
+use crate::policy::retry::RetryPolicy;
+use crate::route::{Action, ClusterIndex, Route};
+use crate::snapshot::handle::TargetHandle;
+use http::request::Parts;
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A request that was routed: the request, and beside it what the layers need to know.
+#[derive(Debug)]
+pub struct Call<B> {
+    /// The request without its body.
+    pub head: Parts,
+    /// Its body.
+    pub body: B,
+    /// What was decided about it.
+    pub cx: CallContext,
+}
+
+/// What was decided about a call. Pinned when it was routed: every try sees the same.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// When it began.
+    pub started: Instant,
+    /// When it has to be over.
+    pub deadline: Option<Instant>,
+    /// What it was sent to.
+    pub target: Arc<TargetHandle>,
+    /// The route that matched.
+    pub route: Arc<Route>,
+    /// The place of the cluster in the snapshot.
+    pub index: ClusterIndex,
+    /// The cluster that was chosen.
+    pub cluster: Arc<ClusterView>,
+    /// Tries before this one.
+    pub previous_tries: u32,
+    /// Endpoints that this try should avoid, by their labels.
+    pub excluded: SmallVec<[Arc<str>; 2]>,
+    /// Where decisions are written down.
+    pub trace: Option<CallTrace>,
+}
+
+/// A request as layers see it: plain, or as a [`Call`] of the stack.
+pub trait LayerRequest: Sized {
+    /// The body of the request.
+    type Body;
+    /// What travels beside the head and the body.
+    type Context: Scope;
+    /// The same request with another body.
+    type With<B>;
+
+    /// Takes the request apart.
+    fn into_parts(self) -> (Parts, Self::Body, Self::Context);
+
+    /// Puts a request together.
+    fn from_parts<B>(head: Parts, body: B, cx: Self::Context) -> Self::With<B>;
+
+    /// What was decided about the request; none if it is plain, and each layer's own settings apply.
+    fn routed(&self) -> Option<&CallContext>;
+}
+
+/// A request whose responses, with the body `R`, may tell where they came from.
+pub trait Answered<R>: LayerRequest {
+    /// The label of the endpoint that a response came from, if that is known.
+    fn answered_by(body: &R) -> Option<&Arc<str>>;
+}
+
+/// What travels beside the head and the body of a request.
+pub trait Scope: Clone {
+    /// What was decided about the request; none if it is plain.
+    fn routed(&self) -> Option<&CallContext>;
+    /// The same, to change it.
+    fn routed_mut(&mut self) -> Option<&mut CallContext>;
+}
+
+/// A copy of the head of a request, which costs no allocation while there are few headers.
+#[derive(Clone, Debug)]
+pub struct SavedHead {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: SmallVec<[(HeaderName, HeaderValue); 6]>,
+}
+
+impl SavedHead {
+    /// Copies `head`, but for its extensions.
+    #[must_use]
+    pub fn of(head: &Parts) -> Self {
+        let headers = head.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            headers: headers.collect(),
+        }
+    }
+
+    /// The head once more.
+    #[must_use]
+    pub fn to_parts(&self) -> Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = self.method.clone();
+        head.uri = self.uri.clone();
+        head.version = self.version;
+        head.headers.extend(self.headers.iter().cloned().map(|(name, value)| (Some(name), value)));
+        head
+    }
+}
+
+impl CallContext {
+    /// Writes a decision down, if somebody wants to know.
+    pub fn note(&self, now: Instant, decision: impl FnOnce() -> Decision) {
+        if let Some(trace) = &self.trace {
+            trace.note(now, decision());
+        }
+    }
+
+    /// Names target, route and cluster in an error.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        error
+            .with_target(&self.target.spec().name)
+            .with_route(&self.route.name)
+            .with_cluster(&self.cluster.cluster.name)
+    }
+
+    /// When to try again, by the route.
+    #[must_use]
+    pub fn retry_policy(&self) -> Option<&Arc<RetryPolicy>> {
+        match &self.route.action {
+            Action::Forward(forward) => forward.retry.as_ref(),
+            Action::Unsupported(_) => None,
+        }
+    }
+}
+
+// ===== impl LayerRequest =====
+
+impl<B> LayerRequest for Call<B> {
+    type Body = B;
+    type Context = CallContext;
+    type With<T> = Call<T>;
+
+    fn into_parts(self) -> (Parts, B, CallContext) {
+        (self.head, self.body, self.cx)
+    }
+
+    fn from_parts<T>(head: Parts, body: T, cx: CallContext) -> Call<T> {
+        Call { head, body, cx }
+    }
+
+    fn routed(&self) -> Option<&CallContext> {
+        Some(&self.cx)
+    }
+}
+
+impl<B, D> Answered<ResponseBody<D>> for Call<B> {
+    fn answered_by(body: &ResponseBody<D>) -> Option<&Arc<str>> {
+        Some(body.answered_by())
+    }
+}
+
+impl<B> LayerRequest for Request<B> {
+    type Body = B;
+    type Context = Extensions;
+    type With<T> = Request<T>;
+
+    fn into_parts(self) -> (Parts, B, Extensions) {
+        let (head, body) = self.into_parts();
+        let extensions = head.extensions.clone();
+        (head, body, extensions)
+    }
+
+    fn from_parts<T>(mut head: Parts, body: T, extensions: Extensions) -> Request<T> {
+        head.extensions = extensions;
+        Request::from_parts(head, body)
+    }
+
+    fn routed(&self) -> Option<&CallContext> {
+        None
+    }
+}
+
+impl<B, R> Answered<R> for Request<B> {
+    fn answered_by(_: &R) -> Option<&Arc<str>> {
+        None
+    }
+}
+
+impl Scope for CallContext {
+    fn routed(&self) -> Option<&CallContext> {
+        Some(self)
+    }
+
+    fn routed_mut(&mut self) -> Option<&mut CallContext> {
+        Some(self)
+    }
+}
+
+impl Scope for Extensions {
+    fn routed(&self) -> Option<&CallContext> {
+        None
+    }
+
+    fn routed_mut(&mut self) -> Option<&mut CallContext> {
+        None
+    }
+}

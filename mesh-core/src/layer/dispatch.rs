@@ -1,0 +1,283 @@
+//! The bottom of the stack: chooses an endpoint, sends the request, and records how it went.
+//!
+//! In the common case, an endpoint that is connected and has room, nothing waits and nothing is allocated. Otherwise the
+//! call waits for configuration, a connection or a stream; the layers above limit how long. While it waits it looks at
+//! every new snapshot, so an update never strands it.
+
+use super::{Call, CallContext};
+use crate::balance::PickContext;
+use crate::body::{InFlight, ResponseBody};
+use crate::clock::{Instant, sleep_until};
+use crate::cluster::{ClusterView, Pick};
+use crate::dialect::{Class, Dialect};
+use crate::endpoint::{Claim, Endpoint, Exchange, RequestBody, TransportBody};
+use crate::error::{Chain, Error, Kind, RetrySafety};
+use crate::overrides::Decision;
+use crate::route::RequestHead;
+use crate::snapshot::handle::Routing;
+use crate::xds::RESOURCE_TIMEOUT;
+use http::Response;
+use http::request::Parts;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tower_service::Service;
+
+/// The bottom of the stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Dispatch<D> {
+    dialect: D,
+}
+
+/// The future of [`Dispatch`].
+pub struct DispatchFuture<D, B> {
+    dialect: D,
+    cx: CallContext,
+    state: State<B>,
+}
+
+enum State<B> {
+    Waiting { choice: WaitFuture, request: Option<(Parts, B)> },
+    Sent { exchange: Exchange<B>, in_flight: Option<InFlight> },
+    Failed(Option<Error>),
+}
+
+type WaitFuture = Pin<Box<dyn Future<Output = Result<Choice, NoChoice>> + Send>>;
+
+/// An endpoint and the right to send a request to it.
+type Choice = (Arc<Endpoint>, Claim);
+
+impl<D> Dispatch<D> {
+    /// Sends requests in `dialect`.
+    pub fn new(dialect: D) -> Self {
+        Self { dialect }
+    }
+}
+
+impl<D: Dialect, B: RequestBody> Service<Call<B>> for Dispatch<D> {
+    type Response = Response<ResponseBody<D>>;
+    type Error = Error;
+    type Future = DispatchFuture<D, B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<B>) -> Self::Future {
+        let Call { head, body, cx } = call;
+        let state = begin(self.dialect, &cx, head, body);
+        DispatchFuture { dialect: self.dialect, cx, state }
+    }
+}
+
+/// What came of choosing an endpoint at once.
+enum Choosing {
+    Done(Choice),
+    Wait,
+    Failed(Error),
+}
+
+/// Why there is no endpoint after waiting for one.
+enum NoChoice {
+    /// The cluster is not in the configuration any more.
+    Gone,
+    Failed(Error),
+}
+
+/// Sends the request, or waits for a place to send it.
+fn begin<D: Dialect, B: RequestBody>(dialect: D, cx: &CallContext, head: Parts, body: B) -> State<B> {
+    let now = cx.target.clock().now();
+    match choose(cx, &cx.cluster, now) {
+        Choosing::Done(choice) => send(dialect, cx, choice, now, head, body),
+        Choosing::Wait => {
+            cx.note(now, || Decision::Wait);
+            State::Waiting { choice: Box::pin(wait(cx.clone())), request: Some((head, body)) }
+        }
+        Choosing::Failed(error) => State::Failed(Some(error)),
+    }
+}
+
+fn choose(cx: &CallContext, view: &ClusterView, now: Instant) -> Choosing {
+    match view.pick(&pick_context(cx, now)) {
+        Pick::Endpoint(endpoint) => match endpoint.try_claim() {
+            Some(claim) => Choosing::Done((endpoint.clone(), claim)),
+            None => Choosing::Wait,
+        },
+        Pick::Connecting(_) | Pick::Pending => Choosing::Wait,
+        Pick::None(error) => Choosing::Failed(error),
+    }
+}
+
+fn pick_context(cx: &CallContext, now: Instant) -> PickContext<'_> {
+    PickContext {
+        now,
+        entropy: cx.target.clock().entropy(),
+        excluded: &cx.excluded,
+        hash: None,
+        metadata: &[],
+    }
+}
+
+/// Waits until there is an endpoint and a right to use it.
+async fn wait(cx: CallContext) -> Result<Choice, NoChoice> {
+    let mut view = cx.cluster.clone();
+    loop {
+        // Listening begins before looking, so that nothing is missed in between.
+        let mut snapshot = std::pin::pin!(cx.target.published().changed().notified());
+        snapshot.as_mut().enable();
+        view = cx.target.refresh(cx.index, &view).ok_or(NoChoice::Gone)?;
+        match view.pick(&pick_context(&cx, cx.target.clock().now())) {
+            Pick::Endpoint(endpoint) => {
+                let endpoint = endpoint.clone();
+                tokio::select! {
+                    biased;
+                    claim = endpoint.claim() => if let Some(claim) = claim {
+                        return Ok((endpoint, claim));
+                    },
+                    () = snapshot => {}
+                }
+            }
+            Pick::Connecting(members) => {
+                let mut ready = std::pin::pin!(members.ready().changed().notified());
+                ready.as_mut().enable();
+                if members.ready().is_empty() && !members.ready().all_failed() {
+                    tokio::select! {
+                        () = ready => {}
+                        () = snapshot => {}
+                    }
+                }
+            }
+            Pick::Pending => {
+                tokio::select! {
+                    () = snapshot => {}
+                    () = sleep_until(cx.started + RESOURCE_TIMEOUT) => {
+                        return Err(NoChoice::Failed(unconfigured(&cx)));
+                    }
+                }
+            }
+            Pick::None(error) => return Err(NoChoice::Failed(error)),
+        }
+    }
+}
+
+fn unconfigured(cx: &CallContext) -> Error {
+    let snapshot = cx.target.published().load();
+    let error = Error::new(Kind::Unconfigured, format!("no configuration within {RESOURCE_TIMEOUT:?}"));
+    match &snapshot.control_plane_error {
+        Some(reason) => error.with_source(&**reason),
+        None => error,
+    }
+}
+
+fn send<D: Dialect, B: RequestBody>(
+    dialect: D,
+    cx: &CallContext,
+    (endpoint, claim): Choice,
+    now: Instant,
+    mut head: Parts,
+    body: B,
+) -> State<B> {
+    let remaining = cx.deadline.map(|deadline| deadline.saturating_duration_since(now));
+    if remaining.is_some_and(|remaining| remaining.is_zero()) {
+        let error = Error::new(Kind::Deadline, "the time for the call is over");
+        return State::Failed(Some(error.with_safety(RetrySafety::NeverSent)));
+    }
+    dialect.stamp(&mut head.headers, remaining, cx.previous_tries);
+    cx.note(now, || Decision::Try(endpoint.label().clone()));
+    let in_flight = InFlight::begin(endpoint, now);
+    match claim.send(head, body) {
+        Ok(exchange) => State::Sent { exchange, in_flight: Some(in_flight) },
+        Err(error) => State::Failed(Some(error.with_endpoint(in_flight.endpoint().label()))),
+    }
+}
+
+impl<D: Dialect, B: RequestBody> Future for DispatchFuture<D, B> {
+    type Output = Result<Response<ResponseBody<D>>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::Sent { exchange, in_flight } => {
+                    let result = ready!(Pin::new(exchange).poll(cx));
+                    // Polled again after it was done, there is nothing more to say.
+                    let Some(in_flight) = in_flight.take() else { return Poll::Pending };
+                    return Poll::Ready(this.finish(result, in_flight));
+                }
+                State::Waiting { choice, request } => {
+                    let choice = ready!(choice.as_mut().poll(cx));
+                    let Some((head, body)) = request.take() else { return Poll::Pending };
+                    this.state = match choice {
+                        Ok(choice) => {
+                            let now = this.cx.target.clock().now();
+                            send(this.dialect, &this.cx, choice, now, head, body)
+                        }
+                        Err(NoChoice::Gone) => match this.reroute(&head) {
+                            Ok(()) => begin(this.dialect, &this.cx, head, body),
+                            Err(error) => State::Failed(Some(error)),
+                        },
+                        Err(NoChoice::Failed(error)) => State::Failed(Some(error)),
+                    };
+                }
+                State::Failed(error) => {
+                    let Some(error) = error.take() else { return Poll::Pending };
+                    return Poll::Ready(Err(this.explain(error)));
+                }
+            }
+        }
+    }
+}
+
+impl<D: Dialect, B> DispatchFuture<D, B> {
+    fn finish(
+        &self,
+        result: Result<Response<TransportBody>, Error>,
+        mut in_flight: InFlight,
+    ) -> Result<Response<ResponseBody<D>>, Error> {
+        let now = in_flight.endpoint().clock().now();
+        match result {
+            Ok(response) => {
+                let outcome = self.dialect.head(response.status(), response.headers());
+                in_flight.observe(now, outcome.map_or(Class::Success, |outcome| outcome.class));
+                self.cx.note(now, || Decision::Answer { status: response.status().as_u16() });
+                let deadline = self.cx.deadline;
+                Ok(response.map(|body| {
+                    ResponseBody::new(body, in_flight, self.dialect, outcome.is_none(), deadline)
+                }))
+            }
+            Err(error) => {
+                in_flight.observe(now, self.dialect.error(&error).class);
+                Err(self.explain(error.with_endpoint(in_flight.endpoint().label())))
+            }
+        }
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        let now = self.cx.target.clock().now();
+        self.cx.note(now, || Decision::Failure(Chain(&error).to_string().into()));
+        self.cx.explain(error)
+    }
+
+    /// Routes the request once more, because the configuration moved on while it waited.
+    fn reroute(&mut self, head: &Parts) -> Result<(), Error> {
+        let cx = &mut self.cx;
+        let snapshot = cx.target.published().load();
+        let entropy = cx.target.clock().entropy();
+        let head = RequestHead::of(head, &cx.target.spec().name, D::GRPC);
+        match cx.target.route(&snapshot, &head, entropy) {
+            Routing::Found { route, index, cluster, .. } => {
+                (cx.route, cx.index, cx.cluster) = (route, index, cluster);
+                Ok(())
+            }
+            Routing::Pending => Err(unconfigured(cx)),
+            Routing::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl<D, B> std::fmt::Debug for DispatchFuture<D, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DispatchFuture").field("cx", &self.cx).finish_non_exhaustive()
+    }
+}

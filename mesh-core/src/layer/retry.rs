@@ -1,0 +1,300 @@
+//! Sends a request again when that is safe, or worth it.
+//!
+//! Above the choice of an endpoint, so that each try goes elsewhere. A request that was never processed is sent again at
+//! once, whatever its method and policy, up to [`MAX_RESENDS`] times. Other failures are tried again as the policy says:
+//! so many times, after a jittered pause, out of a budget that successes fill. The body is kept for that until the
+//! response begins; a body too large to keep is sent once. A response that has begun is never taken back.
+//!
+//! In the stack policy and budget are those of the route and the cluster; alone they are those of the layer. When the
+//! tries are used up the last response or error is returned as it is.
+
+use super::{Answered, CallContext, LayerRequest, SavedHead, Scope};
+use crate::body::{DEFAULT_REPLAY_LIMIT, Replay, ReplayBody};
+use crate::clock::{Clock, Instant, Timer};
+use crate::dialect::{Class, Dialect, Http};
+use crate::error::{BoxError, Error, Kind};
+use crate::overrides::Decision;
+use crate::policy::retry::{MAX_GRPC_TRIES, RetryPolicy};
+use crate::policy::retry_budget::{RetryBudget, RetryBudgetConfig};
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Times that a request which was never processed is sent again.
+pub const MAX_RESENDS: u32 = 5;
+
+/// Makes [`Retry`]s.
+#[derive(Clone, Debug)]
+pub struct RetryLayer<D = Http> {
+    own: Option<Arc<Own>>,
+    dialect: D,
+    clock: Clock,
+    replay_limit: usize,
+}
+
+/// Sends a request again when that is safe, or worth it.
+#[derive(Clone, Debug)]
+pub struct Retry<S, D = Http> {
+    inner: S,
+    layer: RetryLayer<D>,
+}
+
+/// The settings of a layer that is used alone.
+#[derive(Debug)]
+struct Own {
+    policy: RetryPolicy,
+    budget: RetryBudget,
+}
+
+pin_project! {
+    /// The future of a [`Retry`].
+    pub struct RetryFuture<S, D, R>
+    where
+        R: LayerRequest,
+        S: Service<R::With<ReplayBody<R::Body>>>,
+    {
+        service: Retry<S, D>,
+        head: SavedHead,
+        cx: R::Context,
+        replay: Replay<R::Body>,
+        retries: u32,
+        resends: u32,
+        #[pin]
+        state: State<S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Trying { #[pin] future: F },
+        Pausing { #[pin] timer: Timer },
+    }
+}
+
+impl RetryLayer {
+    /// Retries by `policy`, out of a budget of its own, for plain HTTP.
+    #[must_use]
+    pub fn new(policy: RetryPolicy) -> Self {
+        let clock = Clock::system();
+        let budget = RetryBudget::new(RetryBudgetConfig::default(), clock.now());
+        let own = Some(Arc::new(Own { policy, budget }));
+        Self { own, dialect: Http, clock, replay_limit: DEFAULT_REPLAY_LIMIT }
+    }
+}
+
+impl<D> RetryLayer<D> {
+    /// Retries by the policy of each route.
+    pub(crate) fn routed(dialect: D, clock: Clock) -> Self {
+        Self { own: None, dialect, clock, replay_limit: DEFAULT_REPLAY_LIMIT }
+    }
+
+    /// Understands responses as `dialect` does.
+    #[must_use]
+    pub fn dialect<T>(self, dialect: T) -> RetryLayer<T> {
+        RetryLayer { own: self.own, dialect, clock: self.clock, replay_limit: self.replay_limit }
+    }
+
+    /// Keeps up to `bytes` of a request body. Default: [`DEFAULT_REPLAY_LIMIT`].
+    #[must_use]
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.replay_limit = bytes;
+        self
+    }
+
+    /// Limits retries by a budget of this generosity.
+    #[must_use]
+    pub fn budget(mut self, config: RetryBudgetConfig) -> Self {
+        let budget = RetryBudget::new(config, self.clock.now());
+        self.own = self.own.map(|own| Arc::new(Own { policy: own.policy.clone(), budget }));
+        self
+    }
+}
+
+impl<S, D: Clone> Layer<S> for RetryLayer<D> {
+    type Service = Retry<S, D>;
+
+    fn layer(&self, inner: S) -> Retry<S, D> {
+        Retry { inner, layer: self.clone() }
+    }
+}
+
+impl<S, D, R, B> Service<R> for Retry<S, D>
+where
+    S: Service<R::With<ReplayBody<R::Body>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Answered<B>,
+    R::Body: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    D: Dialect,
+{
+    type Response = Response<B>;
+    type Error = Error;
+    type Future = RetryFuture<S, D, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(|error| Error::from_boxed(error.into()))
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let (head, body, cx) = request.into_parts();
+        let saved = SavedHead::of(&head);
+        let replay = Replay::new(body, self.layer.replay_limit);
+        let future = self.inner.call(R::from_parts(head, replay.body(), cx.clone()));
+        RetryFuture {
+            service: self.clone(),
+            head: saved,
+            cx,
+            replay,
+            retries: 0,
+            resends: 0,
+            state: State::Trying { future },
+        }
+    }
+}
+
+impl<S, D, R, B> Future for RetryFuture<S, D, R>
+where
+    S: Service<R::With<ReplayBody<R::Body>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    R: Answered<B>,
+    D: Dialect,
+{
+    type Output = Result<Response<B>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Trying { future } => {
+                    let result = ready!(future.poll(cx)).map_err(|error| Error::from_boxed(error.into()));
+                    let mut attempt = Attempt {
+                        layer: &this.service.layer,
+                        cx: this.cx.routed_mut(),
+                        body_is_whole: this.replay.is_whole(),
+                        retries: this.retries,
+                        resends: this.resends,
+                    };
+                    let answered_by =
+                        result.as_ref().ok().and_then(|response| R::answered_by(response.body()));
+                    let Some(pause) = attempt.follow(&result, answered_by) else {
+                        this.replay.commit();
+                        return Poll::Ready(result);
+                    };
+                    let resume = this.service.layer.clock.now() + pause;
+                    this.state.set(State::Pausing { timer: Timer::at(Some(resume)) });
+                }
+                StateProjection::Pausing { timer } => {
+                    ready!(timer.poll_expired(cx));
+                    let request = R::from_parts(this.head.to_parts(), this.replay.body(), this.cx.clone());
+                    let future = this.service.inner.call(request);
+                    this.state.set(State::Trying { future });
+                }
+            }
+        }
+    }
+}
+
+/// A try that is over, and what went before it.
+struct Attempt<'a, D> {
+    layer: &'a RetryLayer<D>,
+    cx: Option<&'a mut CallContext>,
+    body_is_whole: bool,
+    retries: &'a mut u32,
+    resends: &'a mut u32,
+}
+
+impl<D: Dialect> Attempt<'_, D> {
+    /// The pause before the next try; none if there is none.
+    fn follow<B>(
+        &mut self,
+        result: &Result<Response<B>, Error>,
+        answered_by: Option<&Arc<str>>,
+    ) -> Option<Duration> {
+        let dialect = self.layer.dialect;
+        let now = self.layer.clock.now();
+        let (outcome, error) = match result {
+            Ok(response) => (dialect.head(response.status(), response.headers()), None),
+            Err(error) => (Some(dialect.error(error)), Some(error)),
+        };
+        let endpoint = answered_by.or(error.and_then(Error::endpoint_label));
+        if error.is_some_and(was_not_processed) && self.body_is_whole && *self.resends < MAX_RESENDS {
+            *self.resends += 1;
+            self.again(now, endpoint, true, Duration::ZERO);
+            return Some(Duration::ZERO);
+        }
+        let Some(outcome) = outcome.filter(|outcome| outcome.class != Class::Success || error.is_some())
+        else {
+            self.with_budget(|budget| budget.deposit(now));
+            return None;
+        };
+        let policy = self.policy()?.clone();
+        let covered = policy.covers(outcome.status, error.map(Error::kind));
+        if !covered || !self.body_is_whole || *self.retries >= self.max_retries(&policy) {
+            return None;
+        }
+        if !self.with_budget(|budget| budget.withdraw(now)) {
+            if let Some(cx) = &self.cx {
+                cx.cluster.cluster.budget_exhausted.fetch_add(1, Ordering::Relaxed);
+            }
+            return None;
+        }
+        *self.retries += 1;
+        let pause = policy.backoff.delay(*self.retries, self.layer.clock.entropy());
+        self.again(now, endpoint.filter(|_| policy.avoid_previous_hosts), false, pause);
+        Some(pause)
+    }
+
+    /// Prepares the next try.
+    fn again(&mut self, now: Instant, avoid: Option<&Arc<str>>, transparent: bool, delay: Duration) {
+        let Some(cx) = &mut self.cx else { return };
+        cx.excluded.extend(avoid.cloned());
+        cx.previous_tries = *self.retries;
+        let cluster = &cx.cluster.cluster;
+        let counter = if transparent { &cluster.resends } else { &cluster.retries };
+        counter.fetch_add(1, Ordering::Relaxed);
+        cx.note(now, || Decision::Retry { delay, transparent });
+    }
+
+    fn policy(&self) -> Option<&RetryPolicy> {
+        match (&self.cx, &self.layer.own) {
+            (Some(cx), _) => cx.retry_policy().map(|policy| &**policy),
+            (None, own) => own.as_ref().map(|own| &own.policy),
+        }
+    }
+
+    fn max_retries(&self, policy: &RetryPolicy) -> u32 {
+        if D::GRPC { policy.num_retries.min(MAX_GRPC_TRIES - 1) } else { policy.num_retries }
+    }
+
+    fn with_budget<T: Default>(&self, use_it: impl FnOnce(&RetryBudget) -> T) -> T {
+        match (&self.cx, &self.layer.own) {
+            (Some(cx), _) => use_it(&cx.cluster.cluster.budget),
+            (None, Some(own)) => use_it(&own.budget),
+            (None, None) => T::default(),
+        }
+    }
+}
+
+/// Whether an endpoint did not process the request, so that another one may get it.
+fn was_not_processed(error: &Error) -> bool {
+    error.retry_safety().is_safe() && matches!(error.kind(), Kind::Connect | Kind::Refused | Kind::Reset)
+}
+
+impl<S, D, R> std::fmt::Debug for RetryFuture<S, D, R>
+where
+    R: LayerRequest,
+    S: Service<R::With<ReplayBody<R::Body>>>,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RetryFuture").field("retries", &self.retries).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,283 @@
+//! The mesh: what an application makes once and shares.
+
+use crate::bootstrap::{Bootstrap, Node};
+use crate::clock::Clock;
+use crate::cluster::Settings;
+use crate::cluster_config::ClusterConfig;
+use crate::endpoint::Protocol;
+use crate::error::{Error, Kind};
+use crate::net::h2_driver::KeepAlive;
+use crate::net::{Dialer, Environment};
+use crate::policy::retry_budget::RetryBudgetConfig;
+use crate::snapshot::driver::{Command, Driver};
+use crate::snapshot::handle::{TargetHandle, Targets};
+use crate::snapshot::report::Report;
+use crate::snapshot::{Fallback, Origin, Published, StaticCluster, TargetSpec};
+use crate::telemetry::events::Event;
+use crate::xds::client::Client;
+use crate::xds::in_process::ControlPlane;
+use crate::xds::link::Source;
+use crate::xds::session::{DEFAULT_STREAM_BACKOFF, Session};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// The scheme of targets that the control plane knows.
+const XDS_SCHEME: &str = "xds";
+/// The scheme of targets that were given in code.
+const STATIC_SCHEME: &str = "static";
+
+/// A service mesh inside the process.
+///
+/// Cheap to clone. It holds one stream to the control plane, however many clients use it, and is independent of every
+/// other `Mesh` in the process. When the last clone and the last client made from it are gone, every task it started
+/// ends; [`close`](Self::close) does the same in an orderly way.
+#[derive(Clone)]
+pub struct Mesh {
+    targets: Arc<Targets>,
+    listener_template: Arc<str>,
+}
+
+/// Makes a [`Mesh`].
+#[derive(Default)]
+pub struct Builder {
+    source: Option<Source>,
+    node: Node,
+    listener_template: Option<String>,
+    clusters: Vec<ClusterConfig>,
+    dialer: Dialer,
+    clock: Option<Clock>,
+    settings: Settings,
+}
+
+impl Mesh {
+    /// A mesh configured by the control plane that the environment names: `GRPC_XDS_BOOTSTRAP` or
+    /// `GRPC_XDS_BOOTSTRAP_CONFIG`, as gRPC has them.
+    ///
+    /// Does not wait for the control plane: calls do, as long as they may.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Bootstrap`] if the bootstrap is missing or broken.
+    #[expect(clippy::unused_async, reason = "a tokio runtime has to be there, which an async function shows")]
+    pub async fn from_env() -> Result<Self, Error> {
+        Self::builder().bootstrap(Bootstrap::from_env()?).build()
+    }
+
+    /// A mesh configured by the control plane of `bootstrap`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Bootstrap`] outside of a tokio runtime.
+    pub fn from_bootstrap(bootstrap: Bootstrap) -> Result<Self, Error> {
+        Self::builder().bootstrap(bootstrap).build()
+    }
+
+    /// A mesh to be configured in code.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// What a URI leads to: `xds:///host:port`, a service that the control plane knows, or `static:///name`, a cluster
+    /// that was given to the [`Builder`].
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Target`] if the URI is neither.
+    pub fn target(&self, uri: &str, protocol: Protocol) -> Result<Arc<TargetHandle>, Error> {
+        let fail = |why: &str| {
+            let detail = format!("{uri:?} is not a target: {why}; write xds:///host:port or static:///name");
+            Err(Error::new(Kind::Target, detail))
+        };
+        let Some((scheme, rest)) = uri.split_once(':') else { return fail("it has no scheme") };
+        let name = match rest.strip_prefix("//") {
+            Some(rest) => match rest.split_once('/') {
+                Some(("", name)) => name,
+                Some(_) => return fail("authorities are not supported"),
+                None => return fail("two slashes begin an authority; the name follows the third"),
+            },
+            None => rest.strip_prefix('/').unwrap_or(rest),
+        };
+        if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return fail("its name is empty, or has a character that names cannot have");
+        }
+        match scheme {
+            XDS_SCHEME => Ok(self.discovered(name, protocol, Fallback::Refuse)),
+            STATIC_SCHEME => {
+                let origin = Origin::Static(name.into());
+                Ok(self.targets.get(TargetSpec { name: name.into(), protocol, origin }))
+            }
+            _ => fail("the scheme is not known"),
+        }
+    }
+
+    /// The service that the control plane knows by `name`, such as `host:port`; `fallback` says what to do if it knows
+    /// none.
+    #[must_use]
+    pub fn discovered(&self, name: &str, protocol: Protocol, fallback: Fallback) -> Arc<TargetHandle> {
+        let listener = self.listener_template.replace("%s", name).into();
+        let origin = Origin::ControlPlane { listener, fallback };
+        self.targets.get(TargetSpec { name: name.into(), protocol, origin })
+    }
+
+    /// Tells the time and draws random numbers.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.targets.environment().clock
+    }
+
+    /// Where snapshots are found.
+    #[must_use]
+    pub fn published(&self) -> &Published {
+        self.targets.published()
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.targets.environment().events.watch()
+    }
+
+    /// Where everything stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Closed`] if the mesh is closed.
+    pub async fn report(&self) -> Result<Report, Error> {
+        let (reply, report) = oneshot::channel();
+        self.targets.command(Command::Report(reply));
+        report.await.map_err(|_| Error::new(Kind::Closed, "the mesh is closed"))
+    }
+
+    /// Tasks that the mesh has started and that have not ended.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.targets.environment().tasks.count()
+    }
+
+    /// Closes the mesh: new calls fail at once, the stream to the control plane ends, calls in flight may finish within
+    /// `deadline`. Whether they all did; those that did not are cut off.
+    pub async fn close(&self, deadline: Duration) -> bool {
+        let tasks = &self.targets.environment().tasks;
+        self.targets.command(Command::Close);
+        if tasks.ended(deadline).await {
+            return true;
+        }
+        tasks.kill();
+        // They end at their next poll; this only lets them be polled.
+        tasks.ended(Duration::from_secs(1)).await;
+        false
+    }
+}
+
+impl Builder {
+    /// Asks the control plane of `bootstrap`.
+    #[must_use]
+    pub fn bootstrap(mut self, bootstrap: Bootstrap) -> Self {
+        self.source = bootstrap.servers.into_iter().next().map(Source::Server);
+        self.node = bootstrap.node;
+        self.listener_template = Some(bootstrap.client_listener_template);
+        self
+    }
+
+    /// Asks a control plane in this process instead, which needs no bootstrap.
+    #[must_use]
+    pub fn control_plane(mut self, control_plane: impl ControlPlane) -> Self {
+        self.source = Some(Source::InProcess(Arc::new(control_plane)));
+        self
+    }
+
+    /// Says who asks the control plane.
+    #[must_use]
+    pub fn node(mut self, node: Node) -> Self {
+        self.node = node;
+        self
+    }
+
+    /// Adds a cluster that needs no control plane; its target is `static:///name`.
+    #[must_use]
+    pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
+        self.clusters.push(cluster);
+        self
+    }
+
+    /// Makes connections through `dialer`. Default: the system's sockets.
+    #[must_use]
+    pub fn dialer(mut self, dialer: Dialer) -> Self {
+        self.dialer = dialer;
+        self
+    }
+
+    /// Makes every random decision follow from `seed`.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.clock = Some(Clock::seeded(seed));
+        self
+    }
+
+    /// Pings HTTP/2 connections like this. Default: [`KeepAlive::default`].
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: KeepAlive) -> Self {
+        self.settings.keepalive = keepalive;
+        self
+    }
+
+    /// Limits the retries to each cluster like this. Default: [`RetryBudgetConfig::default`].
+    #[must_use]
+    pub fn retry_budget(mut self, budget: RetryBudgetConfig) -> Self {
+        self.settings.budget = budget;
+        self
+    }
+
+    /// Makes the mesh and starts its tasks.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Bootstrap`] if two clusters have the same name, or outside of a tokio runtime.
+    pub fn build(self) -> Result<Mesh, Error> {
+        if Handle::try_current().is_err() {
+            return Err(Error::new(Kind::Bootstrap, "a mesh needs a tokio runtime: make it inside of one"));
+        }
+        let mut statics = BTreeMap::new();
+        for config in self.clusters {
+            let name: Arc<str> = config.name().into();
+            let cluster: StaticCluster = config.into();
+            if statics.insert(name.clone(), cluster).is_some() {
+                return Err(Error::new(Kind::Bootstrap, format!("two clusters are called {name}")));
+            }
+        }
+        let environment = Environment::new(self.dialer, self.clock.unwrap_or_else(Clock::system));
+        let client = self.source.map(|source| {
+            let now = environment.clock.now();
+            let session = Session::new(self.node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
+            Client::new(session, source, environment.clone())
+        });
+        let published = Arc::new(Published::default());
+        let (commands, received) = mpsc::unbounded_channel();
+        let driver =
+            Driver::new(client, statics, self.settings, received, published.clone(), environment.clone());
+        environment.tasks.spawn(driver.run());
+        let listener_template = self.listener_template.as_deref().unwrap_or("%s").into();
+        Ok(Mesh { targets: Targets::new(published, commands, environment), listener_template })
+    }
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh").field("tasks", &self.tasks()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("source", &self.source)
+            .field("node", &self.node)
+            .field("clusters", &self.clusters)
+            .finish_non_exhaustive()
+    }
+}

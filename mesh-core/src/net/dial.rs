@@ -1,0 +1,126 @@
+//! Dialling: an address to a byte stream, within a time limit.
+
+use super::{Address, Io};
+use socket2::{SockRef, TcpKeepalive};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// How long a connection may take to be made (Envoy `Cluster.connect_timeout`).
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An idle connection is probed after this time, and then at a third of it: a peer that vanished is noticed after
+/// twice this time even when nothing is sent.
+pub const DEFAULT_TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// A connection whose data stays unacknowledged for this long is broken (gRFC A18).
+pub const DEFAULT_TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What [`Connect::connect`] returns.
+pub type ConnectFuture = Pin<Box<dyn Future<Output = io::Result<Io>> + Send>>;
+
+/// A way to reach an address other than the system's sockets: a proxy, a simulated network.
+pub trait Connect: Send + Sync + 'static {
+    /// Connects to `address`. The caller limits the time.
+    fn connect(&self, address: &Address) -> ConnectFuture;
+}
+
+/// Makes connections.
+#[derive(Clone, Default)]
+pub struct Dialer {
+    custom: Option<Arc<dyn Connect>>,
+}
+
+impl Dialer {
+    /// Dials through `connect` instead of the system's sockets.
+    pub fn custom(connect: impl Connect) -> Self {
+        Self { custom: Some(Arc::new(connect)) }
+    }
+
+    /// Connects to `address` within `timeout`.
+    pub async fn dial(&self, address: &Address, timeout: Duration) -> io::Result<Io> {
+        let connect = async {
+            match &self.custom {
+                Some(custom) => custom.connect(address).await,
+                None => system(address).await,
+            }
+        };
+        match tokio::time::timeout(timeout, connect).await {
+            Ok(result) => result,
+            Err(_) => {
+                let message = format!("no connection to {address} within {timeout:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("custom", &self.custom.is_some()).finish()
+    }
+}
+
+async fn system(address: &Address) -> io::Result<Io> {
+    match address {
+        Address::Ip(address) => tune(TcpStream::connect(address).await?),
+        Address::Dns { host, port } => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            tune(TcpStream::connect((host, *port)).await?)
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => Ok(Io::Unix(UnixStream::connect(path).await?)),
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets here")),
+    }
+}
+
+/// Small writes go out at once, and a peer that vanished is noticed.
+fn tune(stream: TcpStream) -> io::Result<Io> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    let keepalive = TcpKeepalive::new().with_time(DEFAULT_TCP_KEEPALIVE);
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", target_os = "android"))]
+    let keepalive = keepalive.with_interval(DEFAULT_TCP_KEEPALIVE / 3).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(DEFAULT_TCP_USER_TIMEOUT))?;
+    Ok(Io::Tcp(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    struct Never;
+
+    impl Connect for Never {
+        fn connect(&self, _: &Address) -> ConnectFuture {
+            Box::pin(pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_is_limited() {
+        let dialer = Dialer::custom(Never);
+        let address = Address::host_port("example", 80);
+        let error = dialer.dial(&address, Duration::from_secs(3)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("example:80"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn sockets_are_tuned() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::from(listener.local_addr().unwrap());
+        let io = Dialer::default().dial(&address, DEFAULT_CONNECT_TIMEOUT).await.unwrap();
+        let Io::Tcp(stream) = io else { panic!("not TCP") };
+        assert!(stream.nodelay().unwrap());
+        assert!(SockRef::from(&stream).keepalive().unwrap());
+    }
+}

@@ -1,0 +1,14 @@
+//! Sockets: addresses, dialling and liveness, shared by the xDS client and the endpoints.
+
+mod address;
+mod dial;
+mod environment;
+pub mod h2_driver;
+mod io;
+
+pub use self::address::{Address, AddressError};
+pub use self::dial::{
+    Connect, ConnectFuture, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TCP_KEEPALIVE, DEFAULT_TCP_USER_TIMEOUT, Dialer,
+};
+pub use self::environment::{Environment, MAX_CONCURRENT_CONNECTS};
+pub use self::io::Io;

@@ -1,0 +1,93 @@
+//! Why a resource is refused, with the path to the field.
+
+use mesh_proto::google::protobuf;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a resource is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Invalid {
+    path: String,
+    reason: String,
+}
+
+/// A checked value, or why it is refused.
+pub(super) type Checked<T> = Result<T, Invalid>;
+
+impl Invalid {
+    /// Refuses the field at hand.
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { path: String::new(), reason: reason.into() }
+    }
+
+    fn within(mut self, field: &str) -> Self {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.path = format!("{field}{dot}{}", self.path);
+        self
+    }
+}
+
+/// Adds the way to a field to the error that was found in it.
+pub(super) trait At {
+    /// The error was found in the field `name`.
+    fn at(self, name: &str) -> Self;
+    /// The error was found in the item `index` of the list `name`.
+    fn at_index(self, name: &str, index: usize) -> Self;
+}
+
+impl<T> At for Checked<T> {
+    fn at(self, name: &str) -> Self {
+        self.map_err(|invalid| invalid.within(name))
+    }
+
+    fn at_index(self, name: &str, index: usize) -> Self {
+        self.map_err(|invalid| invalid.within(&format!("{name}[{index}]")))
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+/// A duration that is there, valid and not negative.
+pub(super) fn duration(proto: Option<&protobuf::Duration>) -> Checked<Option<Duration>> {
+    let Some(proto) = proto else { return Ok(None) };
+    let seconds = u64::try_from(proto.seconds);
+    let nanos = u32::try_from(proto.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    match (seconds, nanos) {
+        (Ok(seconds), Some(nanos)) => Ok(Some(Duration::new(seconds, nanos))),
+        _ => Err(Invalid::new(format!("{}s {}ns is not a valid duration", proto.seconds, proto.nanos))),
+    }
+}
+
+/// A message packed into an `Any`, whose type URL was looked at already.
+pub(super) fn unpack<M: prost::Message + Default>(value: &[u8]) -> Checked<M> {
+    M::decode(value).map_err(|error| Invalid::new(format!("cannot be decoded: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_leads_to_the_field() {
+        let checked: Checked<()> = Err(Invalid::new("must not be empty"));
+        let checked = checked.at("name").at_index("headers", 2).at("match").at_index("routes", 0);
+        assert_eq!(checked.unwrap_err().to_string(), "routes[0].match.headers[2].name: must not be empty");
+    }
+
+    #[test]
+    fn durations_are_checked() {
+        let read = |seconds, nanos| duration(Some(&protobuf::Duration { seconds, nanos }));
+        assert_eq!(read(1, 500_000_000).unwrap(), Some(Duration::from_millis(1500)));
+        assert_eq!(duration(None).unwrap(), None);
+        for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000), (i64::MIN, i32::MIN)] {
+            assert!(read(seconds, nanos).is_err());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The task that owns the configuration of a mesh.
+
+use super::Published;
+use super::assemble::Assembler;
+use super::report::Report;
+use super::target::{StaticCluster, TargetId, TargetSpec};
+use crate::clock::{Instant, sleep_until};
+use crate::cluster::Settings;
+use crate::net::Environment;
+use crate::resource::Kind;
+use crate::telemetry::events::Event;
+use crate::xds::cache::State;
+use crate::xds::client::{Client, Turn};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// What the owner of the configuration is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Find out where a target leads, and keep it up to date.
+    Add(TargetId, TargetSpec),
+    /// Forget a target.
+    Remove(TargetId),
+    /// Say where everything stands.
+    Report(oneshot::Sender<Report>),
+    /// Fail every call from now on, let go of every connection, and end.
+    Close,
+}
+
+/// The owner of the configuration of a mesh.
+#[derive(Debug)]
+pub struct Driver {
+    client: Option<Client<Kind>>,
+    assembler: Assembler,
+    commands: mpsc::UnboundedReceiver<Command>,
+    published: Arc<Published>,
+    environment: Environment,
+}
+
+impl Driver {
+    /// An owner that listens to `client`, if there is a control plane, and publishes to `published`.
+    pub fn new(
+        client: Option<Client<Kind>>,
+        statics: BTreeMap<Arc<str>, StaticCluster>,
+        settings: Settings,
+        commands: mpsc::UnboundedReceiver<Command>,
+        published: Arc<Published>,
+        environment: Environment,
+    ) -> Self {
+        let assembler = Assembler::new(statics, settings, environment.clone());
+        Self { client, assembler, commands, published, environment }
+    }
+
+    /// Works until nobody is left to command it.
+    pub async fn run(mut self) {
+        loop {
+            let timer = self.assembler.next_timer();
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => {
+                        let mut go_on = self.obey(command);
+                        // Whatever else was asked for meanwhile becomes part of the same step.
+                        while go_on && let Ok(command) = self.commands.try_recv() {
+                            go_on = self.obey(command);
+                        }
+                        if !go_on {
+                            return self.published.close();
+                        }
+                    }
+                    None => return,
+                },
+                turn = next_turn(self.client.as_mut()) => self.tell(&turn),
+                () = at(timer) => {}
+            }
+            self.step();
+        }
+    }
+
+    /// Does what is asked; whether to go on.
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Add(id, spec) => self.assembler.add(id, spec),
+            Command::Remove(id) => self.assembler.remove(id),
+            Command::Report(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(Report::new(self.client.as_ref(), &self.assembler));
+            }
+            Command::Close => return false,
+        }
+        true
+    }
+
+    /// Brings subscriptions and snapshot up to date.
+    fn step(&mut self) {
+        let now = self.environment.clock.now();
+        let session = self.client.as_ref().map(Client::session);
+        let snapshot = self.assembler.run(now, session);
+        if let Some(client) = &mut self.client {
+            for (kind, names) in self.assembler.wanted(client.session()) {
+                client.session_mut().subscribe(kind, &names);
+            }
+        }
+        if let Some(snapshot) = snapshot {
+            let number = snapshot.number;
+            tracing::debug!(number, "snapshot");
+            self.published.publish(snapshot);
+            self.environment.events.emit(|| Event::Snapshot(number));
+        }
+    }
+
+    /// Tells the outside what the control plane said.
+    fn tell(&self, turn: &Turn<Kind>) {
+        let Some(client) = &self.client else { return };
+        let session = client.session();
+        if turn.link_changed {
+            self.environment.events.emit(|| match session.error() {
+                Some(reason) if !session.is_open() => Event::ControlPlaneDown(reason.clone()),
+                _ => Event::ControlPlaneUp,
+            });
+        }
+        for change in &turn.changes {
+            let (kind, name) = (change.kind.as_str(), &change.name);
+            let Some(entry) = session.get(change.kind, name) else { continue };
+            if let Some(rejection) = &entry.rejection {
+                let reason = &rejection.reason;
+                tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");
+                self.environment.events.emit(|| Event::Rejected {
+                    kind,
+                    name: name.clone(),
+                    reason: reason.as_str().into(),
+                });
+            } else if let State::Absent(absence) = entry.state {
+                tracing::debug!(kind, %name, ?absence, "resource does not exist");
+                self.environment.events.emit(|| Event::Missing { kind, name: name.clone() });
+            }
+        }
+    }
+}
+
+async fn next_turn(client: Option<&mut Client<Kind>>) -> Turn<Kind> {
+    match client {
+        Some(client) => client.turn().await,
+        None => pending().await,
+    }
+}
+
+async fn at(timer: Option<Instant>) {
+    match timer {
+        Some(instant) => sleep_until(instant).await,
+        None => pending().await,
+    }
+}

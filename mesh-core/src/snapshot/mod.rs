@@ -1,0 +1,117 @@
+//! Where configuration and requests meet.
+//!
+//! A [`Snapshot`] is immutable. The [`driver`] task makes a new one out of what the control plane says whenever that
+//! changes, reusing every cluster and endpoint that stays, and publishes it with one atomic store. A request loads it
+//! once and from then on carries references.
+
+mod assemble;
+mod clusters;
+pub mod driver;
+pub mod handle;
+pub mod report;
+mod target;
+
+pub use self::clusters::REMOVAL_GRACE;
+pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
+
+use crate::cluster::ClusterView;
+use crate::error::Failure;
+use crate::route::{ClusterIndex, RouteTable};
+use arc_swap::{ArcSwap, Guard};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Everything that requests need to know, at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Counts the snapshots.
+    pub number: u64,
+    /// Why the control plane cannot be reached, while it cannot.
+    pub control_plane_error: Option<Arc<str>>,
+    /// Whether the mesh is closed.
+    pub closed: bool,
+    targets: Vec<Option<Arc<TargetView>>>,
+    clusters: Vec<Option<Arc<ClusterView>>>,
+}
+
+/// A target as one snapshot has it.
+#[derive(Debug)]
+pub struct TargetView {
+    id: TargetId,
+    /// Where its requests go.
+    pub state: TargetState,
+}
+
+/// Where the requests of a target go.
+#[derive(Clone, Debug)]
+pub enum TargetState {
+    /// Not known yet.
+    Pending,
+    /// Where the routes say.
+    Routed(Routes),
+    /// Nowhere, and this is why.
+    Failed(Failure),
+}
+
+/// The routes of a target.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// The routes.
+    pub table: Arc<RouteTable>,
+    /// The number of the virtual host that serves the target's own name.
+    pub host: Option<usize>,
+    /// The time that a call may take where its route does not say.
+    pub max_stream_duration: Option<Duration>,
+}
+
+/// The place where the present snapshot is found.
+#[derive(Debug, Default)]
+pub struct Published {
+    current: ArcSwap<Snapshot>,
+    changed: Notify,
+}
+
+impl Snapshot {
+    /// A target; none if it is not there yet.
+    #[must_use]
+    pub fn target(&self, id: TargetId) -> Option<&TargetView> {
+        self.targets.get(id.slot)?.as_deref().filter(|view| view.id == id)
+    }
+
+    /// A cluster that a route of this snapshot leads to.
+    #[must_use]
+    pub fn cluster(&self, index: ClusterIndex) -> Option<&Arc<ClusterView>> {
+        self.clusters.get(index.0)?.as_ref()
+    }
+
+    /// Every cluster.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<ClusterView>> {
+        self.clusters.iter().flatten()
+    }
+}
+
+impl Published {
+    /// The present snapshot.
+    #[must_use]
+    pub fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// Wakes whoever waits for another snapshot. To miss none, listen before loading.
+    #[must_use]
+    pub fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    /// Lets every call fail from now on.
+    fn close(&self) {
+        let number = self.load().number + 1;
+        self.publish(Snapshot { number, closed: true, ..Default::default() });
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+        self.changed.notify_waiters();
+    }
+}

@@ -1,0 +1,97 @@
+//! Where everything stands: what the control plane said, and what became of it.
+
+use super::TargetState;
+use super::assemble::Assembler;
+use super::target::TargetSpec;
+use crate::endpoint::Endpoint;
+use crate::resource::Kind;
+use crate::xds::cache::{Rejection, State};
+use crate::xds::client::Client;
+use crate::xds::kind::ResourceKind;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Where everything stands.
+#[derive(Debug)]
+pub struct Report {
+    /// The control plane, if there is one.
+    pub control_plane: Option<ControlPlaneReport>,
+    /// The resources that are subscribed to.
+    pub resources: Vec<ResourceReport>,
+    /// The targets.
+    pub targets: Vec<(TargetSpec, TargetState)>,
+    /// The endpoints in use.
+    pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// How it goes with a control plane.
+#[derive(Clone, Debug)]
+pub struct ControlPlaneReport {
+    /// Where it is.
+    pub source: String,
+    /// How it calls itself.
+    pub identifier: String,
+    /// Whether the stream to it is open.
+    pub connected: bool,
+    /// What went wrong last, if nothing went right since.
+    pub error: Option<Arc<str>>,
+    /// The last version of each kind that was accepted whole.
+    pub versions: Vec<(Kind, String)>,
+}
+
+/// A resource that is subscribed to.
+#[derive(Clone, Debug)]
+pub struct ResourceReport {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// `present`, `pending`, or why there is none.
+    pub status: &'static str,
+    /// The version in force.
+    pub version: Option<Arc<str>>,
+    /// The version in force, as it came over the wire.
+    pub bytes: Option<Bytes>,
+    /// Why the newest version was refused.
+    pub rejection: Option<Rejection>,
+}
+
+impl Report {
+    pub(super) fn new(client: Option<&Client<Kind>>, assembler: &Assembler) -> Self {
+        let session = client.map(Client::session);
+        let control_plane = client.map(|client| ControlPlaneReport {
+            source: client.source().to_string(),
+            identifier: client.session().control_plane().to_owned(),
+            connected: client.session().is_open(),
+            error: client.session().error().cloned(),
+            versions: Kind::ALL
+                .iter()
+                .map(|&kind| (kind, client.session().version(kind).to_owned()))
+                .collect(),
+        });
+        let entries = Kind::ALL.iter().flat_map(|&kind| {
+            session.into_iter().flat_map(move |session| session.entries(kind).map(move |entry| (kind, entry)))
+        });
+        let resources = entries.map(|(kind, (name, entry))| {
+            let (status, present) = match &entry.state {
+                State::Pending => ("pending", None),
+                State::Present(present) => ("present", Some(present)),
+                State::Absent(absence) => (super::clusters::describe(*absence), None),
+            };
+            ResourceReport {
+                kind,
+                name: name.clone(),
+                status,
+                version: present.map(|present| present.version.clone()),
+                bytes: present.map(|present| present.bytes.clone()),
+                rejection: entry.rejection.clone(),
+            }
+        });
+        Self {
+            control_plane,
+            resources: resources.collect(),
+            targets: assembler.targets().map(|(spec, state)| (spec.clone(), state.clone())).collect(),
+            endpoints: assembler.endpoints().collect(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a user of the mesh wants to reach.
+
+use crate::dialect::TimeLimits;
+use crate::endpoint::Protocol;
+use crate::policy::retry::RetryPolicy;
+use crate::resource::cluster::Cluster as ClusterResource;
+use crate::resource::route::{
+    Action, Domain, Forward, PathMatch, Route, RouteConfig, RouteMatch, VirtualHost,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The place of a target in snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TargetId {
+    pub(crate) slot: usize,
+    /// Tells targets apart that have the same place one after the other.
+    pub(crate) serial: u64,
+}
+
+/// What a user of the mesh wants to reach.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TargetSpec {
+    /// Its name, for people, and the authority of requests that have none of their own.
+    pub name: Arc<str>,
+    /// What its endpoints are spoken to with.
+    pub protocol: Protocol,
+    /// Where its routes come from.
+    pub origin: Origin,
+}
+
+/// Where the routes of a target come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// From the control plane.
+    ControlPlane {
+        /// The listener to ask for.
+        listener: Arc<str>,
+        /// What to do if there is none.
+        fallback: Fallback,
+    },
+    /// From a cluster that was given in code.
+    Static(Arc<str>),
+}
+
+/// What to do with a target that the control plane does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fallback {
+    /// Fail its calls.
+    Refuse,
+    /// Send its requests where its name leads by DNS.
+    PassThrough,
+}
+
+/// A cluster that is given in code, and how to call it.
+#[derive(Clone, Debug)]
+pub struct StaticCluster {
+    pub(crate) cluster: Arc<ClusterResource>,
+    pub(crate) routes: Arc<RouteConfig>,
+}
+
+impl StaticCluster {
+    pub(crate) fn new(
+        cluster: ClusterResource,
+        timeout: Option<Duration>,
+        retry: Option<RetryPolicy>,
+    ) -> Self {
+        let limits = TimeLimits { timeout: Some(timeout.unwrap_or(Duration::ZERO)), ..Default::default() };
+        let forward =
+            Forward { clusters: vec![(cluster.name.clone(), 1)], limits, retry: retry.map(Arc::new) };
+        let condition = RouteMatch {
+            path: PathMatch::Prefix("".into(), false),
+            headers: Vec::new(),
+            query: Vec::new(),
+            fraction: None,
+            grpc_only: false,
+        };
+        let route =
+            Route { name: cluster.name.clone(), origin: None, condition, action: Action::Forward(forward) };
+        let host =
+            VirtualHost { name: cluster.name.clone(), domains: vec![Domain::Any], routes: vec![route] };
+        let routes = RouteConfig { name: cluster.name.clone(), virtual_hosts: vec![host] };
+        Self { cluster: Arc::new(cluster), routes: Arc::new(routes) }
+    }
+}

@@ -1,0 +1,3 @@
+//! What the outside gets to see.
+
+pub mod events;

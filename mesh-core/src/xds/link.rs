@@ -1,0 +1,97 @@
+//! A stream to a control plane, over a socket or within the process.
+
+use super::grpc_stream::GrpcStream;
+use super::in_process::{self, ControlPlane};
+use crate::bootstrap::Server;
+use crate::net::Environment;
+use bytes::Bytes;
+use mesh_proto::ads::STREAM_AGGREGATED_RESOURCES;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc;
+use tokio_util::sync::PollSender;
+
+pub use super::grpc_stream::MAX_MESSAGE;
+
+/// Where the configuration comes from.
+#[derive(Clone)]
+pub enum Source {
+    /// A control plane at the other end of a socket.
+    Server(Server),
+    /// A control plane in this process.
+    InProcess(Arc<dyn ControlPlane>),
+}
+
+/// A stream to a control plane.
+#[derive(Debug)]
+pub(super) enum Link {
+    Grpc(GrpcStream),
+    InProcess { requests: PollSender<Bytes>, responses: mpsc::Receiver<Bytes> },
+}
+
+impl Source {
+    pub(super) async fn open(&self, environment: &Environment) -> Result<Link, String> {
+        match self {
+            Self::Server(server) => {
+                GrpcStream::open(server, STREAM_AGGREGATED_RESOURCES, environment).await.map(Link::Grpc)
+            }
+            Self::InProcess(control_plane) => {
+                let (client, server) = in_process::stream();
+                control_plane.serve(server);
+                let requests = PollSender::new(client.requests);
+                Ok(Link::InProcess { requests, responses: client.responses })
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Ready when a message may be sent.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
+        match self {
+            Self::Grpc(stream) => stream.poll_ready(cx),
+            Self::InProcess { requests, .. } => Poll::Ready(ready!(requests.poll_reserve(cx)).map_err(gone)),
+        }
+    }
+
+    /// Sends a message; only when [`poll_ready`](Self::poll_ready) is.
+    pub(super) fn send(&mut self, message: Bytes) -> Result<(), String> {
+        match self {
+            Self::Grpc(stream) => {
+                stream.send(&message);
+                Ok(())
+            }
+            Self::InProcess { requests, .. } => requests.send_item(message).map_err(gone),
+        }
+    }
+
+    /// The next message. An error ends the stream.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
+        match self {
+            Self::Grpc(stream) => stream.poll_next(cx),
+            Self::InProcess { responses, .. } => {
+                Poll::Ready(ready!(responses.poll_recv(cx)).ok_or_else(|| gone(())))
+            }
+        }
+    }
+}
+
+fn gone<E>(_: E) -> String {
+    "the control plane in this process is gone".to_owned()
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(server) => f.write_str(&server.uri),
+            Self::InProcess(_) => f.write_str("in-process"),
+        }
+    }
+}

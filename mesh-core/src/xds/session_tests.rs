@@ -1,0 +1,408 @@
+//! The session against scripted events, in virtual time.
+
+use super::*;
+use crate::clock::Clock;
+use crate::xds::cache::{Absence, State};
+use crate::xds::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
+use mesh_proto::ads::{Any, DiscoveryRequest, RESOURCE_TYPE_URL, Resource};
+use mesh_proto::envoy::config::core::v3::ControlPlane;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Toy {
+    /// Complete, like CDS.
+    Whole,
+    /// Not complete, like EDS.
+    Part,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Thing {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint32, tag = "2")]
+    number: u32,
+}
+
+impl ResourceKind for Toy {
+    type Value = u32;
+    const ALL: &'static [Self] = &[Self::Whole, Self::Part];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn type_url(self) -> &'static str {
+        ["type.googleapis.com/Whole", "type.googleapis.com/Part"][self.index()]
+    }
+
+    fn is_complete(self) -> bool {
+        self == Self::Whole
+    }
+
+    fn decode(self, name: &str, bytes: &[u8]) -> Result<u32, String> {
+        let thing = Thing::decode(bytes).map_err(|error| error.to_string())?;
+        assert_eq!(thing.name, name);
+        if thing.number == 0 { Err("number: must not be zero".to_owned()) } else { Ok(thing.number) }
+    }
+}
+
+struct Fixture {
+    session: Session<Toy>,
+    now: Instant,
+    nonce: u32,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let now = Clock::system().now();
+        let node = Node { id: "me".to_owned(), ..Default::default() };
+        Self { session: Session::new(node, DEFAULT_STREAM_BACKOFF, now), now, nonce: 0 }
+    }
+
+    fn up() -> Self {
+        let mut fixture = Self::new();
+        assert!(fixture.session.should_open(fixture.now));
+        fixture.session.opened(fixture.now);
+        fixture
+    }
+
+    fn subscribe(&mut self, kind: Toy, names: &[&str]) {
+        self.session.subscribe(kind, &names.iter().map(|&name| name.into()).collect());
+    }
+
+    fn requests(&mut self) -> Vec<DiscoveryRequest> {
+        std::iter::from_fn(|| self.session.next_request(self.now))
+            .map(|bytes| DiscoveryRequest::decode(bytes).unwrap())
+            .collect()
+    }
+
+    fn request(&mut self) -> DiscoveryRequest {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+
+    fn send(&mut self, kind: Toy, resources: Vec<Any>) -> Vec<String> {
+        self.nonce += 1;
+        let response = DiscoveryResponse {
+            version_info: format!("v{}", self.nonce),
+            resources,
+            type_url: kind.type_url().to_owned(),
+            nonce: format!("n{}", self.nonce),
+            control_plane: Some(ControlPlane { identifier: "scripted".to_owned() }),
+        };
+        let mut changes = Vec::new();
+        self.session.receive(self.now, response.encode_to_vec().into(), &mut changes).unwrap();
+        changes.iter().map(|change| change.name.to_string()).collect()
+    }
+
+    fn fire_at(&mut self, after: Duration) -> Vec<String> {
+        self.now += after;
+        let mut changes = Vec::new();
+        self.session.fire(self.now, &mut changes);
+        changes.iter().map(|change| change.name.to_string()).collect()
+    }
+
+    fn value(&self, kind: Toy, name: &str) -> Option<u32> {
+        self.session.get(kind, name).unwrap().value().copied()
+    }
+
+    fn absence(&self, kind: Toy, name: &str) -> Option<Absence> {
+        match self.session.get(kind, name).unwrap().state {
+            State::Absent(absence) => Some(absence),
+            _ => None,
+        }
+    }
+}
+
+fn any(kind: Toy, name: &str, number: u32) -> Any {
+    let thing = Thing { name: name.to_owned(), number };
+    Any { type_url: kind.type_url().to_owned(), value: thing.encode_to_vec().into() }
+}
+
+fn wrapped(name: &str, inner: Option<Any>) -> Any {
+    let wrapper = Resource { name: name.to_owned(), version: "7".to_owned(), resource: inner };
+    Any { type_url: RESOURCE_TYPE_URL.to_owned(), value: wrapper.encode_to_vec().into() }
+}
+
+use Toy::{Part, Whole};
+
+#[test]
+fn subscribe_receive_acknowledge() {
+    let mut f = Fixture::up();
+    assert!(f.requests().is_empty(), "nothing to ask, nothing asked");
+    f.subscribe(Whole, &["b", "a"]);
+    let first = f.request();
+    assert_eq!(first.resource_names, ["a", "b"]);
+    assert_eq!((first.version_info.as_str(), first.response_nonce.as_str()), ("", ""));
+    assert_eq!(first.node.unwrap().id, "me");
+    assert_eq!(
+        f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 2), any(Whole, "extra", 3)]),
+        ["a", "b"]
+    );
+    let ack = f.request();
+    assert_eq!((ack.version_info.as_str(), ack.response_nonce.as_str()), ("v1", "n1"));
+    assert!(ack.node.is_none() && ack.error_detail.is_none());
+    assert_eq!((f.value(Whole, "a"), f.value(Whole, "b")), (Some(1), Some(2)));
+    assert!(f.session.get(Whole, "extra").is_none());
+    assert_eq!(f.session.control_plane(), "scripted");
+}
+
+#[test]
+fn an_acknowledgement_and_new_names_leave_in_one_request() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    f.subscribe(Whole, &["a", "b"]);
+    let request = f.request();
+    assert_eq!(request.resource_names, ["a", "b"]);
+    assert_eq!((request.version_info.as_str(), request.response_nonce.as_str()), ("v1", "n1"));
+}
+
+#[test]
+fn a_bad_resource_is_refused_alone_and_the_good_one_stays() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a", "b", "c"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 2), any(Whole, "c", 3)]);
+    f.request();
+    let mut odd = any(Whole, "c", 9);
+    odd.type_url = "type.googleapis.com/Other".to_owned();
+    let changes = f.send(Whole, vec![any(Whole, "a", 0), any(Whole, "b", 20), odd]);
+    assert_eq!(changes, ["a", "b"]);
+    let nack = f.request();
+    assert_eq!((nack.version_info.as_str(), nack.response_nonce.as_str()), ("v1", "n2"));
+    let detail = nack.error_detail.unwrap();
+    assert_eq!(detail.code, 3);
+    assert!(detail.message.contains("a: number: must not be zero"), "{}", detail.message);
+    assert!(
+        detail.message.contains("resource 2: type_url: \"type.googleapis.com/Other\""),
+        "{}",
+        detail.message
+    );
+    assert_eq!(f.value(Whole, "a"), Some(1), "last good");
+    assert_eq!(f.value(Whole, "b"), Some(20), "neighbour");
+    assert_eq!(f.value(Whole, "c"), Some(3), "may have been the unreadable one");
+    let rejection = f.session.get(Whole, "a").unwrap().rejection.clone().unwrap();
+    assert_eq!((&*rejection.version, rejection.reason.as_str()), ("v2", "number: must not be zero"));
+
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 20), any(Whole, "c", 3)]), ["a"]);
+    assert!(f.session.get(Whole, "a").unwrap().rejection.is_none());
+    assert_eq!(f.request().version_info, "v3");
+}
+
+#[test]
+fn the_same_refusal_is_told_once() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a"]);
+    f.request();
+    assert_eq!(f.send(Part, vec![any(Part, "a", 0)]), ["a"]);
+    assert!(f.send(Part, vec![any(Part, "a", 0)]).is_empty());
+    assert_eq!(f.request().response_nonce, "n2");
+}
+
+#[test]
+fn an_unchanged_resource_is_not_delivered_again() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a"]);
+    f.request();
+    assert_eq!(f.send(Part, vec![any(Part, "a", 1)]), ["a"]);
+    assert!(f.send(Part, vec![any(Part, "a", 1)]).is_empty());
+    assert_eq!(f.send(Part, vec![any(Part, "a", 2)]), ["a"]);
+}
+
+#[test]
+fn wrappers_are_opened_and_heartbeats_are_no_news() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    assert_eq!(f.send(Whole, vec![wrapped("a", Some(any(Whole, "a", 1)))]), ["a"]);
+    assert!(f.send(Whole, vec![wrapped("a", None)]).is_empty());
+    assert_eq!(f.value(Whole, "a"), Some(1));
+    assert!(f.request().error_detail.is_none());
+    f.send(Whole, vec![wrapped("", None)]);
+    assert!(f.request().error_detail.unwrap().message.contains("name: missing"));
+}
+
+#[test]
+fn nameless_and_doubled_resources_are_refused() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a"]);
+    f.request();
+    f.send(Part, vec![any(Part, "", 1), any(Part, "a", 1), any(Part, "a", 2)]);
+    let message = f.request().error_detail.unwrap().message;
+    assert!(message.contains("resource 0: name: missing"), "{message}");
+    assert!(message.contains("a: the response holds this resource twice"), "{message}");
+    assert_eq!(f.value(Part, "a"), Some(1));
+}
+
+#[test]
+fn absence_from_a_complete_response() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a", "b"]);
+    f.request();
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1)]), ["a", "b"]);
+    assert_eq!(f.absence(Whole, "b"), Some(Absence::Unlisted), "the first request named it: certain");
+    assert_eq!(f.send(Whole, vec![]), ["a"]);
+    assert_eq!(f.absence(Whole, "a"), Some(Absence::Deleted));
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 1)]), ["a", "b"]);
+    assert_eq!(f.value(Whole, "b"), Some(1));
+}
+
+#[test]
+fn a_response_that_may_have_crossed_the_request_proves_nothing_at_once() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    f.subscribe(Whole, &["a", "b"]);
+    f.request();
+    assert!(f.send(Whole, vec![any(Whole, "a", 1)]).is_empty());
+    assert_eq!(f.absence(Whole, "b"), None);
+    assert_eq!(f.session.next_timer(), Some(f.now + UNLISTED_GRACE));
+    assert!(f.fire_at(UNLISTED_GRACE - Duration::from_millis(1)).is_empty());
+    assert_eq!(f.fire_at(Duration::from_millis(1)), ["b"]);
+    assert_eq!(f.absence(Whole, "b"), Some(Absence::Unlisted));
+}
+
+#[test]
+fn absence_from_a_partial_response_means_nothing() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a", "b"]);
+    f.request();
+    f.send(Part, vec![any(Part, "a", 1)]);
+    f.send(Part, vec![any(Part, "b", 1)]);
+    assert_eq!((f.value(Part, "a"), f.value(Part, "b")), (Some(1), Some(1)));
+}
+
+#[test]
+fn silence_means_that_it_does_not_exist_after_fifteen_seconds() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a"]);
+    assert_eq!(f.session.next_timer(), None, "the time runs from the request");
+    f.request();
+    f.now += Duration::from_secs(5);
+    f.subscribe(Part, &["a", "b"]);
+    f.request();
+    assert!(f.fire_at(Duration::from_secs(9)).is_empty());
+    assert_eq!(f.fire_at(Duration::from_secs(1)), ["a"]);
+    assert_eq!(f.absence(Part, "a"), Some(Absence::TimedOut));
+    assert_eq!(f.session.next_timer(), Some(f.now + Duration::from_secs(5)));
+    f.send(Part, vec![any(Part, "b", 1)]);
+    assert!(f.fire_at(Duration::from_secs(60)).is_empty());
+    assert_eq!(f.send(Part, vec![any(Part, "a", 1)]), ["a"], "late, but welcome");
+}
+
+#[test]
+fn an_unlisted_resource_times_out_too() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    assert_eq!(f.send(Whole, vec![]), ["a"]);
+    assert_eq!(f.fire_at(RESOURCE_TIMEOUT), ["a"]);
+    assert_eq!(f.absence(Whole, "a"), Some(Absence::TimedOut));
+}
+
+#[test]
+fn the_time_does_not_run_without_a_stream() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a"]);
+    f.request();
+    f.session.closed(f.now, "gone", 0);
+    assert!(f.fire_at(Duration::from_secs(60)).is_empty());
+    assert!(f.session.should_open(f.now));
+    f.session.opened(f.now);
+    f.request();
+    assert_eq!(f.fire_at(RESOURCE_TIMEOUT), ["a"]);
+}
+
+#[test]
+fn a_new_stream_asks_for_everything_and_keeps_what_is_known() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.subscribe(Part, &["p"]);
+    assert_eq!(f.requests().len(), 2);
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    f.requests();
+    f.session.closed(f.now, "gone", 0);
+    assert_eq!(f.value(Whole, "a"), Some(1));
+    assert_eq!(f.session.error().map(|error| &**error), Some("gone"));
+    f.now += Duration::from_secs(60);
+    assert!(f.session.should_open(f.now));
+    f.session.opened(f.now);
+    let requests = f.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[0].node.is_some() && requests[1].node.is_none());
+    assert_eq!((requests[0].version_info.as_str(), requests[0].response_nonce.as_str()), ("v1", ""));
+    assert_eq!((requests[1].version_info.as_str(), requests[1].response_nonce.as_str()), ("", ""));
+    assert!(f.session.error().is_some(), "until the new stream has answered");
+    assert!(f.send(Whole, vec![any(Whole, "a", 1)]).is_empty());
+    assert!(f.session.error().is_none());
+}
+
+#[test]
+fn unsubscribing_forgets_and_says_so() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a", "b"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 2)]);
+    f.request();
+    f.subscribe(Whole, &["b"]);
+    assert_eq!(f.request().resource_names, ["b"]);
+    f.subscribe(Whole, &[]);
+    let last = f.request();
+    assert!(last.resource_names.is_empty());
+    assert_eq!(last.response_nonce, "n1");
+    f.subscribe(Whole, &["a"]);
+    assert_eq!(f.request().response_nonce, "n1", "the nonce outlives the subscription");
+    assert_eq!(f.value(Whole, "a"), None, "never stale");
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_answered() {
+    let mut f = Fixture::up();
+    assert!(f.send(Part, vec![any(Part, "a", 1)]).is_empty());
+    assert!(f.requests().is_empty(), "an answer would subscribe to everything");
+    f.nonce += 1;
+    let unknown = DiscoveryResponse { type_url: "type.googleapis.com/Unknown".into(), ..Default::default() };
+    f.session.receive(f.now, unknown.encode_to_vec().into(), &mut Vec::new()).unwrap();
+    assert!(f.requests().is_empty());
+}
+
+#[test]
+fn garbage_is_an_error() {
+    let mut f = Fixture::up();
+    let error = f.session.receive(f.now, Bytes::from_static(&[0xff; 7]), &mut Vec::new()).unwrap_err();
+    assert!(error.0.contains("not a DiscoveryResponse"));
+}
+
+#[test]
+fn back_off_grows_and_resets_after_a_healthy_stream() {
+    let mut f = Fixture::new();
+    let middle = u64::MAX / 2;
+    for (failures, expected) in [(1, 0.25), (2, 0.4), (3, 0.64)] {
+        assert!(f.session.should_open(f.now));
+        assert!(!f.session.should_open(f.now), "one attempt at a time");
+        f.session.closed(f.now, "refused", middle);
+        let wait = (f.session.next_timer().unwrap() - f.now).as_secs_f64();
+        assert!((wait - expected).abs() < 1e-3, "{failures}: {wait}");
+        assert!(!f.session.should_open(f.now));
+        f.now = f.session.next_timer().unwrap();
+    }
+    assert!(f.session.should_open(f.now));
+    f.session.opened(f.now);
+    f.subscribe(Part, &["a"]);
+    f.request();
+    f.send(Part, vec![any(Part, "a", 1)]);
+    f.session.closed(f.now, "ended at once", middle);
+    assert!(f.session.next_timer().unwrap() > f.now, "answering and hanging up is no reason to hurry");
+    f.now = f.session.next_timer().unwrap();
+    assert!(f.session.should_open(f.now));
+    f.session.opened(f.now);
+    f.request();
+    f.send(Part, vec![any(Part, "a", 2)]);
+    f.now += HEALTHY_STREAM;
+    f.session.closed(f.now, "ended", middle);
+    assert!(f.session.should_open(f.now), "a stream that served is replaced at once");
+}
