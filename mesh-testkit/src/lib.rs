@@ -1,1 +1,9 @@
-//! Virtual time, scripted control planes and misbehaving backends for tests.
+//! Virtual networks, scripted control planes and misbehaving backends for tests.
+//!
+//! With [`net::VirtualNet`] everything runs in memory, so that tests of minutes take no time under tokio's paused clock.
+
+pub mod ads;
+pub mod backend;
+pub mod echo;
+pub mod net;
+pub mod resources;

@@ -53,17 +53,16 @@ impl Endpoint {
         let Transport::Http2(http2) = &self.transport else { return self.try_claim() };
         let _waiting = http2.waiting();
         loop {
-            let mut freed = std::pin::pin!(http2.freed(&self.wake));
             // Listening begins before looking, so that nothing is missed in between.
-            if std::future::poll_fn(|cx| Poll::Ready(freed.as_mut().poll(cx).is_ready())).await {
-                continue;
-            }
+            let mut freed = std::pin::pin!(http2.freed());
+            freed.as_mut().enable();
             if let Some(claim) = self.try_claim() {
                 return Some(claim);
             }
             if http2.len() == 0 {
                 return None;
             }
+            http2.ask_for_more(&self.wake);
             freed.await;
         }
     }

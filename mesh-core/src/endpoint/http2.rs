@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 
 /// Connections to one endpoint at most (gRFC A105).
@@ -101,12 +102,16 @@ impl Http2 {
         connections.iter().find(|connection| connection.vitals.try_claim()).cloned().map(Permit)
     }
 
-    /// Waits until a stream may be free, or a connection was made or lost; `ask` is told if one more is wanted.
-    pub(super) async fn freed(&self, ask: &Notify) {
+    /// Wakes when a stream may be free, or a connection was made or lost.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.capacity.freed.notified()
+    }
+
+    /// Asks for one more connection, as far as there may be more.
+    pub(super) fn ask_for_more(&self, keeper: &Notify) {
         if self.len() < MAX_CONNECTIONS && !self.crowded.swap(true, Ordering::Relaxed) {
-            ask.notify_one();
+            keeper.notify_one();
         }
-        self.capacity.freed.notified().await;
     }
 
     /// Announces one who waits, so that streams that are given back wake somebody.

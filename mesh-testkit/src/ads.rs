@@ -1,0 +1,319 @@
+//! Control planes for tests: one that serves what it is given, and one that is driven message by message.
+
+use crate::backend::Counted;
+use crate::net::Listener;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::{Request, Response};
+use mesh_core::net::Io;
+use mesh_core::xds::in_process::{ControlPlane, ServerStream};
+use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
+use mesh_proto::envoy::config::core::v3::ControlPlane as Identifier;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A control plane that serves the resources it was given, as a state-of-the-world server does: it answers a
+/// subscription with what it has of it, and pushes a type whenever something of it changes.
+///
+/// Cheap to clone; clones share their resources.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    world: Mutex<World>,
+    changed: watch::Sender<u64>,
+    requests: Mutex<Vec<DiscoveryRequest>>,
+    streams: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    /// By type URL and name.
+    resources: BTreeMap<String, BTreeMap<String, Any>>,
+    /// By type URL.
+    versions: BTreeMap<String, u64>,
+}
+
+/// What a stream is subscribed to, by type URL.
+#[derive(Debug, Default)]
+struct Subscription {
+    names: Vec<String>,
+    sent_version: Option<u64>,
+    nonce: String,
+}
+
+impl Resources {
+    /// A control plane without resources.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces resources, all in one step.
+    pub fn set(&self, resources: impl IntoIterator<Item = Any>) {
+        self.change(|world| {
+            for any in resources {
+                let name = name_of(&any);
+                world.touch(&any.type_url).insert(name, any);
+            }
+        });
+    }
+
+    /// Takes a resource away.
+    pub fn remove(&self, like: &Any) {
+        self.change(|world| {
+            world.touch(&like.type_url).remove(&name_of(like));
+        });
+    }
+
+    /// Takes everything away.
+    pub fn clear(&self) {
+        self.change(|world| {
+            let types: Vec<_> = world.resources.keys().cloned().collect();
+            types.iter().for_each(|url| world.touch(url).clear());
+        });
+    }
+
+    /// The requests got so far, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<DiscoveryRequest> {
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The refusals got so far.
+    #[must_use]
+    pub fn nacks(&self) -> Vec<String> {
+        let details = |request: DiscoveryRequest| request.error_detail.map(|detail| detail.message);
+        self.requests().into_iter().filter_map(details).collect()
+    }
+
+    /// Streams that are open.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.shared.streams.load(Ordering::SeqCst)
+    }
+
+    /// Serves over a network until dropped.
+    #[must_use]
+    pub fn serve_on(&self, listener: Listener) -> Server {
+        let this = self.clone();
+        Server::start(listener, move |stream| {
+            let this = this.clone();
+            tokio::spawn(async move { this.run(stream).await })
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.lock());
+        self.shared.changed.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(self, mut stream: ServerStream) {
+        let mut changed = self.shared.changed.subscribe();
+        let mut subscriptions: BTreeMap<String, Subscription> = BTreeMap::new();
+        let mut nonce = 0u64;
+        let _open = Counted::new(&self.shared.streams);
+        loop {
+            let mut forced = None;
+            tokio::select! {
+                message = stream.requests.recv() => {
+                    let Some(Ok(request)) = message.map(DiscoveryRequest::decode) else { break };
+                    self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+                    let subscription = subscriptions.entry(request.type_url.clone()).or_default();
+                    if request.response_nonce != subscription.nonce {
+                        continue;
+                    }
+                    let news = subscription.names != request.resource_names;
+                    subscription.names = request.resource_names;
+                    if news {
+                        forced = Some(request.type_url);
+                    }
+                }
+                result = changed.changed() => if result.is_err() { break },
+            }
+            for (url, subscription) in &mut subscriptions {
+                let response = {
+                    let world = self.lock();
+                    let version = world.versions.get(url).copied().unwrap_or(0);
+                    if forced.as_ref() != Some(url) && subscription.sent_version == Some(version) {
+                        continue;
+                    }
+                    subscription.sent_version = Some(version);
+                    nonce += 1;
+                    subscription.nonce = format!("nonce-{nonce}");
+                    let known = world.resources.get(url);
+                    let wanted = subscription.names.iter();
+                    DiscoveryResponse {
+                        version_info: format!("v{version}"),
+                        resources: wanted.filter_map(|name| known?.get(name)).cloned().collect(),
+                        type_url: url.clone(),
+                        nonce: subscription.nonce.clone(),
+                        control_plane: Some(Identifier { identifier: "testkit".to_owned() }),
+                    }
+                };
+                if stream.responses.send(response.encode_to_vec().into()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl World {
+    fn touch(&mut self, url: &str) -> &mut BTreeMap<String, Any> {
+        *self.versions.entry(url.to_owned()).or_default() += 1;
+        self.resources.entry(url.to_owned()).or_default()
+    }
+}
+
+impl ControlPlane for Resources {
+    fn serve(&self, stream: ServerStream) {
+        tokio::spawn(self.clone().run(stream));
+    }
+}
+
+/// A control plane that is driven message by message.
+#[derive(Clone, Debug)]
+pub struct Script {
+    streams: mpsc::UnboundedSender<ServerStream>,
+}
+
+impl Script {
+    /// A script, and where its streams come in.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<ServerStream>) {
+        let (streams, receiver) = mpsc::unbounded_channel();
+        (Self { streams }, receiver)
+    }
+}
+
+impl ControlPlane for Script {
+    fn serve(&self, stream: ServerStream) {
+        // Without a reader the stream ends at once.
+        let _ = self.streams.send(stream);
+    }
+}
+
+/// A control plane behind a socket. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server {
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Hands the streams of all connections to `serve`.
+    pub fn start(
+        mut listener: Listener,
+        serve: impl Fn(ServerStream) -> JoinHandle<()> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok(io) = listener.accept().await {
+                connections.spawn(serve_connection(io, serve.clone()));
+            }
+            while connections.join_next().await.is_some() {}
+        });
+        Self { task }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve_connection(io: Io, serve: impl Fn(ServerStream) -> JoinHandle<()>) {
+    let Ok(mut connection) = h2::server::handshake(io).await else { return };
+    let mut streams = JoinSet::new();
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let (requests, request_rx) = mpsc::channel(16);
+        let (responses, response_rx) = mpsc::channel(16);
+        let server = serve(ServerStream { requests: request_rx, responses });
+        streams.spawn(async move {
+            bridge(request, respond, requests, response_rx).await;
+            server.abort();
+        });
+    }
+}
+
+/// Carries gRPC messages between an HTTP/2 stream and channels.
+async fn bridge(
+    request: Request<h2::RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    requests: mpsc::Sender<Bytes>,
+    mut responses: mpsc::Receiver<Bytes>,
+) {
+    let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap_or_default();
+    let Ok(mut send) = respond.send_response(head, false) else { return };
+    let receive = async move {
+        let mut body = request.into_body();
+        let mut buffer = bytes::BytesMut::new();
+        while let Some(Ok(data)) = body.data().await {
+            let _ = body.flow_control().release_capacity(data.len());
+            buffer.extend_from_slice(&data);
+            while let Some(length) =
+                buffer.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes)
+            {
+                let end = 5 + length as usize;
+                if buffer.len() < end {
+                    break;
+                }
+                let message = buffer.split_to(end).freeze().slice(5..);
+                if requests.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    let transmit = async move {
+        while let Some(message) = responses.recv().await {
+            let mut framed = Vec::with_capacity(5 + message.len());
+            framed.push(0);
+            framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
+            framed.extend_from_slice(&message);
+            let mut framed = Bytes::from(framed);
+            while !framed.is_empty() {
+                send.reserve_capacity(framed.len());
+                match poll_fn(|cx| send.poll_capacity(cx)).await {
+                    Some(Ok(_)) => {}
+                    _ => return,
+                }
+                let part = framed.split_to(send.capacity().min(framed.len()));
+                if send.send_data(part, false).is_err() {
+                    return;
+                }
+            }
+        }
+        let trailers = [("grpc-status", "0")].map(|(name, value)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+        });
+        let _ = send.send_trailers(trailers.into_iter().collect());
+    };
+    tokio::select! {
+        () = receive => {}
+        () = transmit => {}
+    }
+}
+
+/// The name of a packed resource, which every kind has in field 1.
+fn name_of(any: &Any) -> String {
+    #[derive(Clone, PartialEq, Message)]
+    struct Named {
+        #[prost(string, tag = "1")]
+        name: String,
+    }
+    Named::decode(any.value.clone()).map(|named| named.name).unwrap_or_default()
+}

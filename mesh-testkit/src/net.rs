@@ -1,0 +1,121 @@
+//! A network in memory, and listeners that work on it as on real sockets.
+
+use mesh_core::net::{Address, Connect, ConnectFuture, Dialer, Io};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// What fits a virtual connection in each direction before the writer waits.
+const BUFFER: usize = 256 << 10;
+
+/// A network in memory. Cheap to clone; clones are the same network.
+#[derive(Clone, Debug, Default)]
+pub struct VirtualNet {
+    places: Arc<Mutex<HashMap<String, Place>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Listening(mpsc::UnboundedSender<DuplexStream>),
+    /// Connections are neither made nor refused.
+    BlackHole,
+}
+
+/// Takes connections, from a virtual network or from a socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// From a virtual network.
+    Virtual(mpsc::UnboundedReceiver<DuplexStream>),
+    /// From a TCP socket.
+    Tcp(TcpListener),
+}
+
+impl VirtualNet {
+    /// Makes connections through this network.
+    #[must_use]
+    pub fn dialer(&self) -> Dialer {
+        Dialer::custom(self.clone())
+    }
+
+    /// Listens at `address`, in place of whoever did before.
+    #[must_use]
+    pub fn listen(&self, address: &str) -> Listener {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().insert(address.to_owned(), Place::Listening(sender));
+        Listener::Virtual(receiver)
+    }
+
+    /// Lets connections to `address` hang.
+    pub fn black_hole(&self, address: &str) {
+        self.lock().insert(address.to_owned(), Place::BlackHole);
+    }
+
+    /// Refuses connections to `address`.
+    pub fn refuse(&self, address: &str) {
+        self.lock().remove(address);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connect for VirtualNet {
+    fn connect(&self, address: &Address) -> ConnectFuture {
+        let place = self.lock().get(&address.to_string()).cloned();
+        Box::pin(async move {
+            let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+            match place {
+                Some(Place::BlackHole) => std::future::pending().await,
+                Some(Place::Listening(sender)) => {
+                    let (ours, theirs) = tokio::io::duplex(BUFFER);
+                    sender.send(theirs).map_err(|_| refused())?;
+                    Ok(Io::new(ours))
+                }
+                None => Err(refused()),
+            }
+        })
+    }
+}
+
+impl Listener {
+    /// Listens on a free port of the loopback address.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn loopback() -> io::Result<Self> {
+        Ok(Self::Tcp(TcpListener::bind("127.0.0.1:0").await?))
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    ///
+    /// If nobody can connect any more.
+    pub async fn accept(&mut self) -> io::Result<Io> {
+        match self {
+            Self::Virtual(connections) => {
+                let closed = || io::Error::new(io::ErrorKind::NotConnected, "the listener was replaced");
+                connections.recv().await.map(Io::new).ok_or_else(closed)
+            }
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Io::Tcp(stream))
+            }
+        }
+    }
+
+    /// The address of a socket.
+    #[must_use]
+    pub fn local_address(&self) -> Option<String> {
+        match self {
+            Self::Virtual(_) => None,
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.to_string()),
+        }
+    }
+}
