@@ -3,7 +3,6 @@
 //! Everything below takes `now` and `entropy` as arguments, so that tests run in virtual time and a seed replays
 //! every decision.
 
-use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,9 +39,8 @@ impl Clock {
 
     /// The present.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     /// The present as a calendar date, for people.
@@ -64,38 +62,59 @@ impl Clock {
     }
 }
 
-pin_project! {
-    /// A point in time to wait for, or none.
-    #[derive(Debug, Default)]
-    pub struct Timer {
-        #[pin]
-        sleep: Option<Sleep>,
-    }
+/// A point in time to wait for, or none, which costs nothing.
+#[derive(Debug, Default)]
+pub struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Whether the task that waits is registered already.
+    registered: bool,
 }
 
 impl Timer {
     /// Waits for `instant`; without one it never fires.
     #[must_use]
     pub fn at(instant: Option<Instant>) -> Self {
-        Self { sleep: instant.map(tokio::time::sleep_until) }
+        Self { sleep: instant.map(|instant| Box::pin(tokio::time::sleep_until(instant))), registered: false }
     }
 
     /// Waits for `instant` instead of what it waited for.
-    pub fn reset(self: Pin<&mut Self>, instant: Option<Instant>) {
-        let mut sleep = self.project().sleep;
-        match (sleep.as_mut().as_pin_mut(), instant) {
-            (Some(sleep), Some(instant)) => sleep.reset(instant),
-            (_, instant) => sleep.set(instant.map(tokio::time::sleep_until)),
+    pub fn reset(&mut self, instant: Option<Instant>) {
+        match (&mut self.sleep, instant) {
+            (Some(sleep), Some(instant)) => {
+                sleep.as_mut().reset(instant);
+                self.registered = false;
+            }
+            (_, instant) => *self = Self::at(instant),
         }
     }
 
     /// Ready once the point in time is reached.
-    pub fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(cx),
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(cx),
             None => Poll::Pending,
         }
     }
+
+    /// The same for a timer that is always polled by one task, which is woken for other reasons far more often: after the
+    /// first time it only looks.
+    pub fn poll_expired_by_task(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sleep {
+            Some(sleep) if self.registered && !sleep.is_elapsed() => Poll::Pending,
+            Some(sleep) => {
+                self.registered = true;
+                sleep.as_mut().poll(cx)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The present.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+pub fn now() -> Instant {
+    Instant::now()
 }
 
 /// Waits until `instant`.
@@ -152,17 +171,15 @@ mod tests {
     async fn a_timer_fires_at_its_instant() {
         let clock = Clock::system();
         let start = clock.now();
-        let mut timer = std::pin::pin!(Timer::at(Some(start + Duration::from_secs(5))));
-        std::future::poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
+        let mut timer = Timer::at(Some(start + Duration::from_secs(5)));
+        std::future::poll_fn(|cx| timer.poll_expired(cx)).await;
         assert_eq!(clock.now() - start, Duration::from_secs(5));
-        timer.as_mut().reset(Some(start + Duration::from_secs(7)));
-        std::future::poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
+        timer.reset(Some(start + Duration::from_secs(7)));
+        std::future::poll_fn(|cx| timer.poll_expired_by_task(cx)).await;
         assert_eq!(clock.now() - start, Duration::from_secs(7));
-        timer.as_mut().reset(None);
-        let waited = tokio::time::timeout(
-            Duration::from_secs(60),
-            std::future::poll_fn(|cx| timer.as_mut().poll_expired(cx)),
-        );
+        timer.reset(None);
+        let waited =
+            tokio::time::timeout(Duration::from_secs(60), std::future::poll_fn(|cx| timer.poll_expired(cx)));
         assert!(waited.await.is_err());
     }
 }

@@ -29,10 +29,9 @@ pub type Stack<D> = Select<Deadline<Retry<PerTryTimeout<Dispatch<D>>, D>>, D>;
 /// Puts the layers on top of each other.
 #[must_use]
 pub fn stack<D: Dialect>(target: Arc<TargetHandle>, dialect: D) -> Stack<D> {
-    let clock = target.clock().clone();
     let dispatch = Dispatch::new(dialect);
-    let per_try = PerTryTimeoutLayer::routed(clock.clone()).layer(dispatch);
-    let retry = RetryLayer::routed(dialect, clock.clone()).layer(per_try);
-    let deadline = DeadlineLayer::routed(clock).layer(retry);
+    let per_try = PerTryTimeoutLayer::routed().layer(dispatch);
+    let retry = RetryLayer::routed(dialect, target.clock().clone()).layer(per_try);
+    let deadline = DeadlineLayer::routed().layer(retry);
     Select::new(deadline, target, dialect)
 }

@@ -1,6 +1,7 @@
 //! The tasks of one mesh, so that none outlives it.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,16 @@ use tokio_util::task::TaskTracker;
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
-    kill: CancellationToken,
+    /// Those that serve requests. They are aborted and not told, so that they need not listen each time they run.
+    serving: Arc<Mutex<Serving>>,
+}
+
+#[derive(Debug, Default)]
+struct Serving {
+    handles: Vec<AbortHandle>,
+    /// The number of handles at which those of tasks that have ended are swept out.
+    sweep_at: usize,
+    killed: bool,
 }
 
 impl Tasks {
@@ -27,11 +37,18 @@ impl Tasks {
     /// Runs `future` until it is done, even if the mesh ends: for connections and what else serves a request, which end
     /// with the last request. Only [`kill`](Self::kill) ends it before.
     pub fn spawn_to_end(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        let kill = self.kill.clone();
-        let task = async move {
-            kill.run_until_cancelled(future).await;
-        };
-        self.tracker.spawn(task).abort_handle()
+        let handle = self.tracker.spawn(future).abort_handle();
+        let mut serving = self.lock();
+        if serving.killed {
+            handle.abort();
+        } else {
+            if serving.handles.len() >= serving.sweep_at {
+                serving.handles.retain(|handle| !handle.is_finished());
+                serving.sweep_at = (2 * serving.handles.len()).max(64);
+            }
+            serving.handles.push(handle.clone());
+        }
+        handle
     }
 
     /// Tells every task to end that does not serve a request.
@@ -39,10 +56,17 @@ impl Tasks {
         self.stop.cancel();
     }
 
-    /// Tells every task to end.
+    /// Ends every task.
     pub fn kill(&self) {
         self.stop.cancel();
-        self.kill.cancel();
+        let mut serving = self.lock();
+        serving.killed = true;
+        serving.handles.drain(..).for_each(|handle| handle.abort());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Serving> {
+        // The lock is never held where something can panic.
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the tasks were told to end.

@@ -54,7 +54,10 @@ fn a_warm_unary_call() {
     calls();
     let counted = measure(&mut calls);
     let per_call = counted.count_total as f64 / f64::from(CALLS);
-    println!("{per_call:.2} allocations, {:.0} bytes per call", counted.bytes_total as f64 / f64::from(CALLS));
+    println!(
+        "{per_call:.2} allocations, {:.0} bytes per call",
+        counted.bytes_total as f64 / f64::from(CALLS)
+    );
     assert!(per_call <= LIMIT, "{per_call} allocations per call");
     drop(mesh);
 }

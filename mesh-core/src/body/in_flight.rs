@@ -5,12 +5,13 @@ use crate::dialect::Class;
 use crate::endpoint::Endpoint;
 use std::sync::Arc;
 
-/// A request that is in flight at an endpoint; ends when dropped.
+/// A request that is in flight at an endpoint, at the latest until this is dropped.
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
     since: Instant,
     observed: bool,
+    ended: bool,
 }
 
 impl InFlight {
@@ -18,7 +19,7 @@ impl InFlight {
     #[must_use]
     pub fn begin(endpoint: Arc<Endpoint>, now: Instant) -> Self {
         endpoint.load().begin();
-        Self { endpoint, since: now, observed: false }
+        Self { endpoint, since: now, observed: false, ended: false }
     }
 
     /// The endpoint.
@@ -37,6 +38,19 @@ impl InFlight {
         }
         self.observed = true;
     }
+
+    /// The exchange is complete.
+    pub fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.endpoint.load().end();
+        }
+    }
+
+    /// Whether the exchange is complete.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
 }
 
 impl Drop for InFlight {
@@ -46,6 +60,6 @@ impl Drop for InFlight {
             let now = self.endpoint.clock().now();
             self.endpoint.load().observe(now, now.saturating_duration_since(self.since));
         }
-        self.endpoint.load().end();
+        self.end();
     }
 }

@@ -3,7 +3,9 @@
 mod in_flight;
 mod replay;
 mod response;
+mod saved_head;
 
 pub use self::in_flight::InFlight;
 pub use self::replay::{DEFAULT_REPLAY_LIMIT, Replay, ReplayBody};
 pub use self::response::ResponseBody;
+pub(crate) use self::saved_head::SavedHead;

@@ -1,8 +1,8 @@
 //! A request body that can be sent again.
 //!
-//! What the first reader takes is kept, up to a limit, until it is clear that the request will not be sent again. The
-//! data is shared, not copied. A body that outgrows the limit goes on as a stream and can be sent only once; one that
-//! nobody has read yet can always be sent.
+//! A body that is there in one piece, as that of a unary call is, is taken at once and costs nothing to keep. What a reader
+//! takes of any other is kept, up to a limit, until it is clear that the request will not be sent again. The data is
+//! shared, not copied. A body that outgrows the limit goes on as a stream and can be sent only once.
 
 use crate::error::BoxError;
 use bytes::Bytes;
@@ -12,68 +12,174 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// The data that is kept of a request until its response has begun.
 pub const DEFAULT_REPLAY_LIMIT: usize = 64 << 10;
 
 /// The means to send a body again.
-pub struct Replay<B>(Arc<Mutex<Shared<B>>>);
+pub struct Replay<B>(Kept<B>);
 
-/// A body that may be one of several readings of the same.
-pub struct ReplayBody<B> {
-    shared: Arc<Mutex<Shared<B>>>,
-    /// The data that this reading has taken, in pieces.
-    position: usize,
+enum Kept<B> {
+    /// All of it.
+    Piece(Bytes),
+    Stream(Arc<Mutex<Stream<B>>>),
 }
 
-struct Shared<B> {
+/// A body that may be one of several readings of the same.
+pub struct ReplayBody<B>(Reading<B>);
+
+enum Reading<B> {
+    /// What is left of it: all or nothing.
+    Piece(Bytes),
+    /// The number says how many pieces this reading has taken.
+    Stream(Arc<Mutex<Stream<B>>>, usize),
+}
+
+/// A body that comes piece by piece.
+struct Stream<B> {
     body: B,
     pieces: SmallVec<[Bytes; 2]>,
     size: usize,
     limit: usize,
-    trailers: Option<HeaderMap>,
-    ended: bool,
-    /// Whether the data from the beginning is all here.
+    end: Option<End>,
+    /// Whether the body can be read from its beginning.
     whole: bool,
 }
 
-impl<B> Replay<B> {
-    /// A body of which up to `limit` bytes are kept.
-    pub fn new(body: B, limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Shared {
-            body,
-            pieces: SmallVec::new(),
-            size: 0,
-            limit,
-            trailers: None,
-            ended: false,
-            whole: true,
-        })))
-    }
+/// How a body ended.
+enum End {
+    Plain,
+    Trailers(HeaderMap),
+    /// The error goes to the first who reads so far.
+    Failed(Option<BoxError>),
+}
 
+/// A reading that has taken everything, trailers included.
+const DONE: usize = usize::MAX;
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Replay<B> {
+    /// A body of which up to `limit` bytes are kept.
+    pub fn new(mut body: B, limit: usize) -> Self {
+        // Nobody waits yet; whoever reads the rest will be woken.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut poll = || Pin::new(&mut body).poll_frame(&mut cx);
+        let first = poll();
+        let is_small = matches!(&first, Poll::Ready(Some(Ok(frame)))
+            if frame.data_ref().is_some_and(|data| data.len() <= limit));
+        let second = if is_small { poll() } else { Poll::Pending };
+        match (first, second) {
+            (Poll::Ready(None), _) => Self(Kept::Piece(Bytes::new())),
+            (Poll::Ready(Some(Ok(frame))), Poll::Ready(None)) => {
+                Self(Kept::Piece(frame.into_data().unwrap_or_default()))
+            }
+            (first, second) => {
+                let mut stream = Stream::new(body, limit);
+                for frame in [first, second] {
+                    if let Poll::Ready(frame) = frame {
+                        stream.take(frame);
+                    }
+                }
+                Self(Kept::Stream(Arc::new(Mutex::new(stream))))
+            }
+        }
+    }
+}
+
+impl<B> Replay<B> {
     /// The body from its beginning; only if [`is_whole`](Self::is_whole).
     pub fn body(&self) -> ReplayBody<B> {
-        ReplayBody { shared: self.0.clone(), position: 0 }
+        ReplayBody(match &self.0 {
+            Kept::Piece(piece) => Reading::Piece(piece.clone()),
+            Kept::Stream(stream) => Reading::Stream(stream.clone(), 0),
+        })
     }
 
     /// Whether the body can be sent from its beginning.
     pub fn is_whole(&self) -> bool {
-        lock(&self.0).whole
+        match &self.0 {
+            Kept::Piece(_) => true,
+            Kept::Stream(stream) => lock(stream).whole,
+        }
     }
 
     /// Keeps nothing more: the body will not be sent again.
     pub fn commit(&self) {
-        let mut shared = lock(&self.0);
-        // What a reader has not taken yet stays; there is at most one, and it has taken all.
-        shared.limit = 0;
-        shared.whole = false;
+        if let Kept::Stream(stream) = &self.0 {
+            let mut stream = lock(stream);
+            // What a reader has not taken yet stays; there is at most one.
+            stream.limit = 0;
+            stream.whole = false;
+        }
     }
 }
 
-fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Stream<B> {
+    fn new(body: B, limit: usize) -> Self {
+        Self { body, pieces: SmallVec::new(), size: 0, limit, end: None, whole: true }
+    }
+
+    /// Takes the next frame of the body in.
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, B::Error>>) {
+        self.end = match frame {
+            None => Some(End::Plain),
+            Some(Err(error)) => {
+                self.whole = false;
+                Some(End::Failed(Some(error.into())))
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    self.size = self.size.saturating_add(data.len());
+                    self.pieces.push(data);
+                    None
+                }
+                // There is no other kind of frame that HTTP can carry.
+                Err(frame) => frame.into_trailers().ok().map(End::Trailers),
+            },
+        };
+    }
+
+    /// The piece after the first `position`, or the end; the position moves on.
+    fn poll_frame(
+        &mut self,
+        position: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            if let Some(piece) = self.pieces.get(*position) {
+                let piece = piece.clone();
+                *position += 1;
+                if self.size > self.limit {
+                    self.whole = false;
+                }
+                if !self.whole && *position == self.pieces.len() {
+                    self.pieces.clear();
+                    *position = 0;
+                }
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            match &mut self.end {
+                None => {
+                    let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+                    self.take(frame);
+                }
+                Some(_) if *position == DONE => return Poll::Ready(None),
+                Some(end) => {
+                    *position = DONE;
+                    return Poll::Ready(match end {
+                        End::Plain => None,
+                        End::Trailers(trailers) => Some(Ok(Frame::trailers(trailers.clone()))),
+                        End::Failed(error) => error.take().map(Err),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn lock<B>(stream: &Mutex<Stream<B>>) -> MutexGuard<'_, Stream<B>> {
     // A body that panicked is not polled again by anyone who cares.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for ReplayBody<B> {
@@ -84,61 +190,38 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for ReplayBody<B
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let mut shared = lock(&this.shared);
-        let shared = &mut *shared;
-        if let Some(piece) = shared.pieces.get(this.position) {
-            this.position += 1;
-            return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+        match &mut self.0 {
+            Reading::Piece(piece) if piece.is_empty() => Poll::Ready(None),
+            Reading::Piece(piece) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(piece))))),
+            Reading::Stream(stream, position) => lock(stream).poll_frame(position, cx),
         }
-        if shared.ended {
-            // The position beyond the data says whether the trailers were taken.
-            let fresh = std::mem::replace(&mut this.position, usize::MAX) != usize::MAX;
-            let trailers = shared.trailers.clone().filter(|_| fresh);
-            return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
-        }
-        let Some(frame) = ready!(Pin::new(&mut shared.body).poll_frame(cx)) else {
-            shared.ended = true;
-            return Poll::Ready(None);
-        };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                shared.whole = false;
-                return Poll::Ready(Some(Err(error.into())));
-            }
-        };
-        if let Some(data) = frame.data_ref() {
-            if shared.whole && shared.size + data.len() <= shared.limit {
-                shared.size += data.len();
-                shared.pieces.push(data.clone());
-                this.position += 1;
-            } else {
-                shared.whole = false;
-                shared.pieces.clear();
-                this.position = 0;
-            }
-        } else if let Some(trailers) = frame.trailers_ref() {
-            shared.ended = true;
-            if shared.whole {
-                shared.trailers = Some(trailers.clone());
-            }
-            this.position = usize::MAX;
-        }
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        let shared = lock(&self.shared);
-        self.position >= shared.pieces.len()
-            && (self.position == usize::MAX || shared.trailers.is_none())
-            && (shared.ended || shared.body.is_end_stream())
+        match &self.0 {
+            Reading::Piece(piece) => piece.is_empty(),
+            Reading::Stream(stream, position) => {
+                let stream = lock(stream);
+                match &stream.end {
+                    Some(_) if *position == DONE => true,
+                    Some(End::Plain) => *position >= stream.pieces.len(),
+                    Some(_) => false,
+                    None => *position >= stream.pieces.len() && stream.body.is_end_stream(),
+                }
+            }
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let shared = lock(&self.shared);
-        let kept = shared.pieces.iter().skip(self.position).map(|piece| piece.len() as u64).sum::<u64>();
-        let rest = if shared.ended { SizeHint::with_exact(0) } else { shared.body.size_hint() };
+        let (stream, position) = match &self.0 {
+            Reading::Piece(piece) => return SizeHint::with_exact(piece.len() as u64),
+            Reading::Stream(stream, position) => (lock(stream), *position),
+        };
+        let kept = stream.pieces.iter().skip(position).map(|piece| piece.len() as u64).sum::<u64>();
+        let rest = match stream.end {
+            Some(_) => SizeHint::with_exact(0),
+            None => stream.body.size_hint(),
+        };
         let mut hint = SizeHint::new();
         hint.set_lower(kept.saturating_add(rest.lower()));
         if let Some(upper) = rest.upper() {
@@ -150,17 +233,13 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for ReplayBody<B
 
 impl<B> fmt::Debug for Replay<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shared = lock(&self.0);
-        f.debug_struct("Replay")
-            .field("size", &shared.size)
-            .field("whole", &shared.whole)
-            .finish_non_exhaustive()
+        f.debug_struct("Replay").field("whole", &self.is_whole()).finish_non_exhaustive()
     }
 }
 
 impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplayBody").field("position", &self.position).finish_non_exhaustive()
+        f.write_str("ReplayBody")
     }
 }
 
@@ -216,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_beyond_the_limit_is_sent_once() {
         let replay = Replay::new(pieces(&["12345", "67890", "x"], true), 9);
-        assert!(replay.is_whole(), "not read yet");
+        assert!(replay.is_whole(), "nobody has it yet");
         let (text, trailers) = read(replay.body()).await;
         assert_eq!(text, "1234567890x");
         assert!(trailers.is_some());
@@ -231,7 +310,8 @@ mod tests {
         replay.commit();
         assert!(!replay.is_whole());
         assert_eq!(read(body).await.0, "two");
-        assert_eq!(lock(&replay.0).pieces.len(), 0);
+        let Kept::Stream(stream) = &replay.0 else { panic!("one piece") };
+        assert_eq!(lock(stream).pieces.len(), 0);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::InFlight;
 use crate::clock::{Instant, Timer};
-use crate::dialect::{Class, Dialect};
+use crate::dialect::{Class, Dialect, Outcome};
 use crate::endpoint::{Endpoint, TransportBody};
 use crate::error::{Error, Kind};
 use bytes::Bytes;
@@ -16,14 +16,13 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub struct ResponseBody<D> {
     body: TransportBody,
-    in_flight: Option<InFlight>,
-    endpoint: Arc<Endpoint>,
+    in_flight: InFlight,
     dialect: D,
-    /// Whether the trailers decide how it went.
-    undecided: bool,
+    /// How it went, as far as the head told; if it did not, the trailers will.
+    outcome: Option<Outcome>,
     deadline: Option<Instant>,
     /// Set up once the body has to be waited for.
-    timer: Option<Pin<Box<Timer>>>,
+    timer: Option<Timer>,
 }
 
 impl<D> ResponseBody<D> {
@@ -31,39 +30,40 @@ impl<D> ResponseBody<D> {
         body: TransportBody,
         in_flight: InFlight,
         dialect: D,
-        undecided: bool,
+        outcome: Option<Outcome>,
         deadline: Option<Instant>,
     ) -> Self {
-        let endpoint = in_flight.endpoint().clone();
-        Self { body, in_flight: Some(in_flight), endpoint, dialect, undecided, deadline, timer: None }
+        Self { body, in_flight, dialect, outcome, deadline, timer: None }
     }
 
     /// The endpoint that answered.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
+        self.in_flight.endpoint()
     }
 
-    /// The label of the endpoint that answered.
-    pub(crate) fn answered_by(&self) -> &Arc<str> {
-        self.endpoint.label()
+    /// How it went, as far as the head of the response told.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.outcome
     }
 
     fn finish(&mut self, trailers: Option<&HeaderMap>)
     where
         D: Dialect,
     {
-        let Some(mut in_flight) = self.in_flight.take() else { return };
-        if self.undecided && self.dialect.trailers(trailers).class == Class::Failure {
-            in_flight.observe(self.endpoint.clock().now(), Class::Failure);
+        if self.in_flight.is_ended() {
+            return;
         }
+        if self.outcome.is_none() && self.dialect.trailers(trailers).class == Class::Failure {
+            self.in_flight.observe(self.endpoint().clock().now(), Class::Failure);
+        }
+        self.in_flight.end();
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        if let Some(mut in_flight) = self.in_flight.take() {
-            in_flight.observe(self.endpoint.clock().now(), Class::Failure);
-        }
-        error.with_endpoint(self.endpoint.label())
+        self.in_flight.observe(self.endpoint().clock().now(), Class::Failure);
+        self.in_flight.end();
+        error.with_endpoint(self.endpoint().label())
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -71,7 +71,7 @@ impl<D> ResponseBody<D> {
             return Poll::Pending;
         }
         let deadline = self.deadline;
-        self.timer.get_or_insert_with(|| Box::pin(Timer::at(deadline))).as_mut().poll_expired(cx)
+        self.timer.get_or_insert_with(|| Timer::at(deadline)).poll_expired(cx)
     }
 }
 

@@ -32,11 +32,15 @@ pub struct Grpc;
 impl Dialect for Grpc {
     const GRPC: bool = true;
 
-    fn head(self, status: StatusCode, headers: &HeaderMap) -> Option<Outcome> {
-        if let Some(status) = headers.get(GRPC_STATUS) {
-            return Some(outcome(parse_code(status)));
+    fn head(self, status: StatusCode, headers: &HeaderMap, ended: bool) -> Option<Outcome> {
+        if status == StatusCode::OK && !ended {
+            return None;
         }
-        (status != StatusCode::OK).then(|| outcome(code_of_http(status)))
+        Some(match headers.get(GRPC_STATUS) {
+            Some(code) => outcome(parse_code(code)),
+            None if status == StatusCode::OK => outcome(code::UNKNOWN),
+            None => outcome(code_of_http(status)),
+        })
     }
 
     fn trailers(self, trailers: Option<&HeaderMap>) -> Outcome {
@@ -53,7 +57,9 @@ impl Dialect for Grpc {
     }
 
     fn caller_timeout(self, headers: &HeaderMap) -> Option<Duration> {
-        headers.get(GRPC_TIMEOUT).and_then(parse_timeout)
+        // Few calls have a limit, and few headers: looking at each beats computing a hash.
+        let (_, value) = headers.iter().find(|(name, _)| **name == GRPC_TIMEOUT)?;
+        parse_timeout(value)
     }
 
     fn timeout(self, limits: &TimeLimits, caller: Option<Duration>) -> Option<Duration> {
@@ -163,13 +169,13 @@ mod tests {
 
     #[test]
     fn the_head_decides_only_without_a_body() {
-        assert_eq!(Grpc.head(StatusCode::OK, &HeaderMap::new()), None);
-        let outcome = Grpc.head(StatusCode::OK, &headers("grpc-status", "14")).unwrap();
-        assert_eq!(outcome, Outcome { class: Class::Failure, status: Status::Grpc(14) });
-        let outcome = Grpc.head(StatusCode::BAD_GATEWAY, &HeaderMap::new()).unwrap();
-        assert_eq!(outcome.status, Status::Grpc(code::UNAVAILABLE));
-        let outcome = Grpc.head(StatusCode::NOT_FOUND, &HeaderMap::new()).unwrap();
-        assert_eq!(outcome.status, Status::Grpc(code::UNIMPLEMENTED));
+        let status = |status, headers: &HeaderMap, ended| Some(Grpc.head(status, headers, ended)?.status);
+        let (ok, none) = (StatusCode::OK, HeaderMap::new());
+        assert_eq!(status(ok, &none, false), None);
+        assert_eq!(status(ok, &headers("grpc-status", "14"), true), Some(Status::Grpc(14)));
+        assert_eq!(status(ok, &none, true), Some(Status::Grpc(code::UNKNOWN)));
+        assert_eq!(status(StatusCode::BAD_GATEWAY, &none, false), Some(Status::Grpc(code::UNAVAILABLE)));
+        assert_eq!(status(StatusCode::NOT_FOUND, &none, true), Some(Status::Grpc(code::UNIMPLEMENTED)));
     }
 
     #[test]

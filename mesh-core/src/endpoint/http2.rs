@@ -131,7 +131,7 @@ impl Http2 {
         &self,
         io: Io,
         environment: &Environment,
-        on_drain: impl FnOnce(&Drained) + Send + 'static,
+        on_drain: impl FnOnce(&Drained) + Send + Unpin + 'static,
     ) -> Result<(), String> {
         let handshake = h2_driver::builder().handshake(io).await;
         let (sender, connection) = handshake.map_err(|error| format!("HTTP/2 handshake: {error}"))?;

@@ -5,94 +5,113 @@ use crate::error::BoxError;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
-use http_body::Frame;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+
+/// The first bytes of a body that are handed to the connection without asking whether the peer takes them yet. A stream
+/// gets no capacity before the connection has opened it, and waiting for that would cost a small request, which fits any
+/// window, a turn of the scheduler.
+const EAGER: usize = 16 << 10;
 
 /// A request body being sent.
 #[derive(Debug)]
 pub(super) struct Upload<B> {
     body: B,
     stream: SendStream<Bytes>,
+    /// What is left of [`EAGER`].
+    eager: usize,
     /// Data that is not sent yet.
     data: Bytes,
-    /// What comes after the data, as far as it is known.
-    next: Option<Option<Result<Frame<Bytes>, BoxError>>>,
+    next: Next,
+}
+
+/// What comes after the data.
+#[derive(Debug)]
+enum Next {
+    Unknown,
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+    End,
+    Error(BoxError),
 }
 
 impl<B: RequestBody> Upload<B> {
     pub(super) fn new(body: B, stream: SendStream<Bytes>) -> Self {
-        Self { body, stream, data: Bytes::new(), next: None }
+        Self { body, stream, eager: EAGER, data: Bytes::new(), next: Next::Unknown }
     }
 
     /// Ready when everything is sent, or the peer wants no more; an error is one of the body.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         loop {
+            let known = !matches!(self.next, Next::Unknown) || self.poll_body(cx);
             if !self.data.is_empty() {
-                // Looking ahead lets the last data carry the end of the stream, which saves a frame.
-                if self.next.is_none()
-                    && let Poll::Ready(next) = self.poll_frame(cx)
-                {
-                    self.next = Some(next);
-                }
+                // Having looked ahead, the last data can carry the end of the stream, which saves a frame.
                 if !ready!(self.poll_send(cx)) {
                     return Poll::Ready(Ok(()));
                 }
                 continue;
             }
-            let frame = match self.next.take() {
-                Some(next) => next,
-                None => match self.poll_frame(cx) {
-                    Poll::Ready(frame) => frame,
-                    // While there is nothing to send, the peer may give up.
-                    Poll::Pending => return self.stream.poll_reset(cx).map(|_| Ok(())),
-                },
-            };
-            match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.data = data,
-                    Err(frame) => {
-                        if let Ok(trailers) = frame.into_trailers() {
-                            self.end(Some(trailers));
-                            return Poll::Ready(Ok(()));
-                        }
-                    }
-                },
-                Some(Err(error)) => {
+            if !known {
+                // While there is nothing to send, the peer may give up.
+                return self.stream.poll_reset(cx).map(|_| Ok(()));
+            }
+            match std::mem::replace(&mut self.next, Next::Unknown) {
+                Next::Data(data) => self.data = data,
+                Next::Unknown => {}
+                Next::Trailers(trailers) => return self.end(Some(*trailers)),
+                Next::End => return self.end(None),
+                Next::Error(error) => {
                     self.stream.send_reset(Reason::CANCEL);
                     return Poll::Ready(Err(error));
-                }
-                None => {
-                    self.end(None);
-                    return Poll::Ready(Ok(()));
                 }
             }
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
+    /// Asks the body what comes next; whether it has said.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return false };
+        self.next = match frame {
+            None => Next::End,
+            Some(Err(error)) => Next::Error(error.into()),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Next::Data(data),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(trailers) => Next::Trailers(Box::new(trailers)),
+                    // A kind of frame that HTTP/2 cannot carry.
+                    Err(_) => Next::Unknown,
+                },
+            },
+        };
+        true
     }
 
     /// Sends as much of the data as the peer takes; `false` when there is no more to send, or the stream is over: its
     /// response, or its error, says how.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        self.stream.reserve_capacity(self.data.len());
-        if self.stream.capacity() == 0 && !matches!(ready!(self.stream.poll_capacity(cx)), Some(Ok(_))) {
-            return Poll::Ready(false);
-        }
-        let part = self.data.split_to(self.stream.capacity().min(self.data.len()));
-        let last = self.data.is_empty() && matches!(self.next, Some(None));
+        let part = if self.data.len() <= self.eager {
+            self.eager -= self.data.len();
+            std::mem::take(&mut self.data)
+        } else {
+            self.eager = 0;
+            self.stream.reserve_capacity(self.data.len());
+            if self.stream.capacity() == 0 && !matches!(ready!(self.stream.poll_capacity(cx)), Some(Ok(_))) {
+                return Poll::Ready(false);
+            }
+            self.data.split_to(self.stream.capacity().min(self.data.len()))
+        };
+        let last = self.data.is_empty() && matches!(self.next, Next::End);
         Poll::Ready(self.stream.send_data(part, last).is_ok() && !last)
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) {
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Result<(), BoxError>> {
         // Fails only if the stream is over; its response, or its error, says how.
         let _ = match trailers {
             Some(trailers) => self.stream.send_trailers(trailers),
             None => self.stream.send_data(Bytes::new(), true),
         };
+        Poll::Ready(Ok(()))
     }
 
     /// Sends the rest.

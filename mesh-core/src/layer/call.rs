@@ -3,13 +3,15 @@
 use crate::body::ResponseBody;
 use crate::clock::Instant;
 use crate::cluster::ClusterView;
+use crate::dialect::{Dialect, Outcome};
 use crate::error::Error;
 use crate::overrides::{CallTrace, Decision};
 use crate::policy::retry::RetryPolicy;
 use crate::route::{Action, ClusterIndex, Route};
 use crate::snapshot::handle::TargetHandle;
 use http::request::Parts;
-use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{Extensions, Request, Response};
+use http_body::Body;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ pub struct Call<B> {
 pub struct CallContext {
     /// When it began.
     pub started: Instant,
+    /// When this try of it began.
+    pub try_started: Instant,
     /// When it has to be over.
     pub deadline: Option<Instant>,
     /// What it was sent to.
@@ -68,8 +72,8 @@ pub trait LayerRequest: Sized {
 
 /// A request whose responses, with the body `R`, may tell where they came from.
 pub trait Answered<R>: LayerRequest {
-    /// The label of the endpoint that a response came from, if that is known.
-    fn answered_by(body: &R) -> Option<&Arc<str>>;
+    /// The label of the endpoint that a response came from, if that is known, and its outcome as far as the head tells it.
+    fn answer<D: Dialect>(response: &Response<R>, dialect: D) -> (Option<&Arc<str>>, Option<Outcome>);
 }
 
 /// What travels beside the head and the body of a request.
@@ -78,40 +82,6 @@ pub trait Scope: Clone {
     fn routed(&self) -> Option<&CallContext>;
     /// The same, to change it.
     fn routed_mut(&mut self) -> Option<&mut CallContext>;
-}
-
-/// A copy of the head of a request, which costs no allocation while there are few headers.
-#[derive(Clone, Debug)]
-pub struct SavedHead {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    headers: SmallVec<[(HeaderName, HeaderValue); 6]>,
-}
-
-impl SavedHead {
-    /// Copies `head`, but for its extensions.
-    #[must_use]
-    pub fn of(head: &Parts) -> Self {
-        let headers = head.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
-        Self {
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
-            headers: headers.collect(),
-        }
-    }
-
-    /// The head once more.
-    #[must_use]
-    pub fn to_parts(&self) -> Parts {
-        let (mut head, ()) = Request::new(()).into_parts();
-        head.method = self.method.clone();
-        head.uri = self.uri.clone();
-        head.version = self.version;
-        head.headers.extend(self.headers.iter().cloned().map(|(name, value)| (Some(name), value)));
-        head
-    }
 }
 
 impl CallContext {
@@ -161,9 +131,12 @@ impl<B> LayerRequest for Call<B> {
     }
 }
 
-impl<B, D> Answered<ResponseBody<D>> for Call<B> {
-    fn answered_by(body: &ResponseBody<D>) -> Option<&Arc<str>> {
-        Some(body.answered_by())
+impl<B, T: Dialect> Answered<ResponseBody<T>> for Call<B> {
+    fn answer<D: Dialect>(
+        response: &Response<ResponseBody<T>>,
+        _: D,
+    ) -> (Option<&Arc<str>>, Option<Outcome>) {
+        (Some(response.body().endpoint().label()), response.body().outcome())
     }
 }
 
@@ -188,9 +161,10 @@ impl<B> LayerRequest for Request<B> {
     }
 }
 
-impl<B, R> Answered<R> for Request<B> {
-    fn answered_by(_: &R) -> Option<&Arc<str>> {
-        None
+impl<B, R: Body> Answered<R> for Request<B> {
+    fn answer<D: Dialect>(response: &Response<R>, dialect: D) -> (Option<&Arc<str>>, Option<Outcome>) {
+        let ended = response.body().is_end_stream();
+        (None, dialect.head(response.status(), response.headers(), ended))
     }
 }
 

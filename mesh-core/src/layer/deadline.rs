@@ -7,7 +7,7 @@
 //! Errors: [`Kind::Deadline`].
 
 use super::LayerRequest;
-use crate::clock::{Clock, Timer};
+use crate::clock::{self, Timer};
 use crate::error::{BoxError, Error, Kind};
 use http::Response;
 use pin_project_lite::pin_project;
@@ -22,7 +22,6 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
     timeout: Option<Duration>,
-    clock: Clock,
 }
 
 /// Limits the time of a whole call.
@@ -30,7 +29,6 @@ pub struct DeadlineLayer {
 pub struct Deadline<S> {
     inner: S,
     timeout: Option<Duration>,
-    clock: Clock,
 }
 
 pin_project! {
@@ -39,7 +37,6 @@ pin_project! {
     pub struct DeadlineFuture<F> {
         #[pin]
         inner: F,
-        #[pin]
         timer: Timer,
     }
 }
@@ -48,13 +45,13 @@ impl DeadlineLayer {
     /// Limits calls that no route says anything about to `timeout`.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), clock: Clock::system() }
+        Self { timeout: Some(timeout) }
     }
 
     /// Limits only what routes and callers limit.
     #[must_use]
-    pub(crate) fn routed(clock: Clock) -> Self {
-        Self { timeout: None, clock }
+    pub(crate) fn routed() -> Self {
+        Self { timeout: None }
     }
 }
 
@@ -62,7 +59,7 @@ impl<S> Layer<S> for DeadlineLayer {
     type Service = Deadline<S>;
 
     fn layer(&self, inner: S) -> Deadline<S> {
-        Deadline { inner, timeout: self.timeout, clock: self.clock.clone() }
+        Deadline { inner, timeout: self.timeout }
     }
 }
 
@@ -83,7 +80,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let deadline = match request.routed() {
             Some(cx) => cx.deadline,
-            None => self.timeout.map(|timeout| self.clock.now() + timeout),
+            None => self.timeout.map(|timeout| clock::now() + timeout),
         };
         DeadlineFuture { inner: self.inner.call(request), timer: Timer::at(deadline) }
     }
@@ -123,11 +120,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_ends_at_its_deadline() {
-        let clock = Clock::system();
-        let start = clock.now();
+        let start = clock::now();
         let error = call(Duration::from_secs(60), Duration::from_secs(1)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Deadline);
-        assert_eq!(clock.now() - start, Duration::from_secs(1));
+        assert_eq!(clock::now() - start, Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use crate::snapshot::handle::Routing;
 use crate::xds::RESOURCE_TIMEOUT;
 use http::Response;
 use http::request::Parts;
+use http_body::Body;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl<D: Dialect, B: RequestBody> Service<Call<B>> for Dispatch<D> {
 
     fn call(&mut self, call: Call<B>) -> Self::Future {
         let Call { head, body, cx } = call;
-        let state = begin(self.dialect, &cx, head, body);
+        let state = begin(self.dialect, &cx, cx.try_started, head, body);
         DispatchFuture { dialect: self.dialect, cx, state }
     }
 }
@@ -86,8 +87,13 @@ enum NoChoice {
 }
 
 /// Sends the request, or waits for a place to send it.
-fn begin<D: Dialect, B: RequestBody>(dialect: D, cx: &CallContext, head: Parts, body: B) -> State<B> {
-    let now = cx.target.clock().now();
+fn begin<D: Dialect, B: RequestBody>(
+    dialect: D,
+    cx: &CallContext,
+    now: Instant,
+    head: Parts,
+    body: B,
+) -> State<B> {
     match choose(cx, &cx.cluster, now) {
         Choosing::Done(choice) => send(dialect, cx, choice, now, head, body),
         Choosing::Wait => {
@@ -208,13 +214,11 @@ impl<D: Dialect, B: RequestBody> Future for DispatchFuture<D, B> {
                 State::Waiting { choice, request } => {
                     let choice = ready!(choice.as_mut().poll(cx));
                     let Some((head, body)) = request.take() else { return Poll::Pending };
+                    let now = this.cx.target.clock().now();
                     this.state = match choice {
-                        Ok(choice) => {
-                            let now = this.cx.target.clock().now();
-                            send(this.dialect, &this.cx, choice, now, head, body)
-                        }
+                        Ok(choice) => send(this.dialect, &this.cx, choice, now, head, body),
                         Err(NoChoice::Gone) => match this.reroute(&head) {
-                            Ok(()) => begin(this.dialect, &this.cx, head, body),
+                            Ok(()) => begin(this.dialect, &this.cx, now, head, body),
                             Err(error) => State::Failed(Some(error)),
                         },
                         Err(NoChoice::Failed(error)) => State::Failed(Some(error)),
@@ -238,13 +242,16 @@ impl<D: Dialect, B> DispatchFuture<D, B> {
         let now = in_flight.endpoint().clock().now();
         match result {
             Ok(response) => {
-                let outcome = self.dialect.head(response.status(), response.headers());
-                in_flight.observe(now, outcome.map_or(Class::Success, |outcome| outcome.class));
+                let ended = response.body().is_end_stream();
+                let outcome = self.dialect.head(response.status(), response.headers(), ended);
+                let class = outcome.map_or(Class::Success, |outcome| outcome.class);
+                in_flight.observe(now, class);
+                if class == Class::Success {
+                    self.cx.cluster.cluster.budget.deposit(now);
+                }
                 self.cx.note(now, || Decision::Answer { status: response.status().as_u16() });
                 let deadline = self.cx.deadline;
-                Ok(response.map(|body| {
-                    ResponseBody::new(body, in_flight, self.dialect, outcome.is_none(), deadline)
-                }))
+                Ok(response.map(|body| ResponseBody::new(body, in_flight, self.dialect, outcome, deadline)))
             }
             Err(error) => {
                 in_flight.observe(now, self.dialect.error(&error).class);

@@ -11,4 +11,4 @@ pub mod per_try_timeout;
 pub mod retry;
 pub mod select;
 
-pub use self::call::{Answered, Call, CallContext, LayerRequest, SavedHead, Scope};
+pub use self::call::{Answered, Call, CallContext, LayerRequest, Scope};

@@ -7,7 +7,7 @@
 //! Errors: [`Kind::TryTimeout`].
 
 use super::LayerRequest;
-use crate::clock::{Clock, Timer};
+use crate::clock::{self, Timer};
 use crate::error::{BoxError, Error, Kind};
 use http::Response;
 use pin_project_lite::pin_project;
@@ -22,7 +22,6 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct PerTryTimeoutLayer {
     timeout: Option<Duration>,
-    clock: Clock,
 }
 
 /// Limits the time of one try.
@@ -30,7 +29,6 @@ pub struct PerTryTimeoutLayer {
 pub struct PerTryTimeout<S> {
     inner: S,
     timeout: Option<Duration>,
-    clock: Clock,
 }
 
 pin_project! {
@@ -39,7 +37,6 @@ pin_project! {
     pub struct PerTryTimeoutFuture<F> {
         #[pin]
         inner: F,
-        #[pin]
         timer: Timer,
     }
 }
@@ -48,13 +45,13 @@ impl PerTryTimeoutLayer {
     /// Limits tries that no route says anything about to `timeout`.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), clock: Clock::system() }
+        Self { timeout: Some(timeout) }
     }
 
     /// Limits only what routes limit.
     #[must_use]
-    pub(crate) fn routed(clock: Clock) -> Self {
-        Self { timeout: None, clock }
+    pub(crate) fn routed() -> Self {
+        Self { timeout: None }
     }
 }
 
@@ -62,7 +59,7 @@ impl<S> Layer<S> for PerTryTimeoutLayer {
     type Service = PerTryTimeout<S>;
 
     fn layer(&self, inner: S) -> PerTryTimeout<S> {
-        PerTryTimeout { inner, timeout: self.timeout, clock: self.clock.clone() }
+        PerTryTimeout { inner, timeout: self.timeout }
     }
 }
 
@@ -85,7 +82,7 @@ where
             Some(cx) => cx.retry_policy().and_then(|policy| policy.per_try_timeout),
             None => self.timeout,
         };
-        let deadline = timeout.map(|timeout| self.clock.now() + timeout);
+        let deadline = timeout.map(|timeout| clock::now() + timeout);
         PerTryTimeoutFuture { inner: self.inner.call(request), timer: Timer::at(deadline) }
     }
 }
@@ -117,12 +114,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_try_ends_in_time() {
-        let clock = Clock::system();
-        let start = clock.now();
+        let start = clock::now();
         let stuck = service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Infallible>>());
         let service = PerTryTimeoutLayer::new(Duration::from_millis(200)).layer(stuck);
         let error = service.oneshot(Request::new(())).await.unwrap_err();
         assert_eq!(error.kind(), Kind::TryTimeout);
-        assert_eq!(clock.now() - start, Duration::from_millis(200));
+        assert_eq!(clock::now() - start, Duration::from_millis(200));
     }
 }

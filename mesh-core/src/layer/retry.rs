@@ -8,9 +8,9 @@
 //! In the stack policy and budget are those of the route and the cluster; alone they are those of the layer. When the
 //! tries are used up the last response or error is returned as it is.
 
-use super::{Answered, CallContext, LayerRequest, SavedHead, Scope};
-use crate::body::{DEFAULT_REPLAY_LIMIT, Replay, ReplayBody};
-use crate::clock::{Clock, Instant, Timer};
+use super::{Answered, LayerRequest, Scope};
+use crate::body::{DEFAULT_REPLAY_LIMIT, Replay, ReplayBody, SavedHead};
+use crate::clock::{Clock, Timer};
 use crate::dialect::{Class, Dialect, Http};
 use crate::error::{BoxError, Error, Kind};
 use crate::overrides::Decision;
@@ -77,7 +77,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Trying { #[pin] future: F },
-        Pausing { #[pin] timer: Timer },
+        Pausing { timer: Timer },
     }
 }
 
@@ -178,14 +178,12 @@ where
                     let result = ready!(future.poll(cx)).map_err(|error| Error::from_boxed(error.into()));
                     let mut attempt = Attempt {
                         layer: &this.service.layer,
-                        cx: this.cx.routed_mut(),
+                        cx: this.cx,
                         body_is_whole: this.replay.is_whole(),
                         retries: this.retries,
                         resends: this.resends,
                     };
-                    let answered_by =
-                        result.as_ref().ok().and_then(|response| R::answered_by(response.body()));
-                    let Some(pause) = attempt.follow(&result, answered_by) else {
+                    let Some(pause) = attempt.follow::<R, B>(&result) else {
                         this.replay.commit();
                         return Poll::Ready(result);
                     };
@@ -204,68 +202,71 @@ where
 }
 
 /// A try that is over, and what went before it.
-struct Attempt<'a, D> {
+struct Attempt<'a, D, C> {
     layer: &'a RetryLayer<D>,
-    cx: Option<&'a mut CallContext>,
+    cx: &'a mut C,
     body_is_whole: bool,
     retries: &'a mut u32,
     resends: &'a mut u32,
 }
 
-impl<D: Dialect> Attempt<'_, D> {
+impl<D: Dialect, C: Scope> Attempt<'_, D, C> {
     /// The pause before the next try; none if there is none.
-    fn follow<B>(
-        &mut self,
-        result: &Result<Response<B>, Error>,
-        answered_by: Option<&Arc<str>>,
-    ) -> Option<Duration> {
+    fn follow<R: Answered<B>, B>(&mut self, result: &Result<Response<B>, Error>) -> Option<Duration> {
         let dialect = self.layer.dialect;
-        let now = self.layer.clock.now();
-        let (outcome, error) = match result {
-            Ok(response) => (dialect.head(response.status(), response.headers()), None),
-            Err(error) => (Some(dialect.error(error)), Some(error)),
+        let (endpoint, outcome, error) = match result {
+            Ok(response) => {
+                let (endpoint, outcome) = R::answer(response, dialect);
+                (endpoint, outcome, None)
+            }
+            Err(error) => (error.endpoint_label(), Some(dialect.error(error)), Some(error)),
         };
-        let endpoint = answered_by.or(error.and_then(Error::endpoint_label));
         if error.is_some_and(was_not_processed) && self.body_is_whole && *self.resends < MAX_RESENDS {
             *self.resends += 1;
-            self.again(now, endpoint, true, Duration::ZERO);
-            return Some(Duration::ZERO);
+            return Some(self.again(endpoint, true, Duration::ZERO));
         }
         let Some(outcome) = outcome.filter(|outcome| outcome.class != Class::Success || error.is_some())
         else {
-            self.with_budget(|budget| budget.deposit(now));
+            // In the stack the bottom deposits, which has the time at hand.
+            if let (None, Some(own)) = (self.cx.routed(), &self.layer.own) {
+                own.budget.deposit(self.layer.clock.now());
+            }
             return None;
         };
-        let policy = self.policy()?.clone();
+        let policy = self.policy()?;
         let covered = policy.covers(outcome.status, error.map(Error::kind));
-        if !covered || !self.body_is_whole || *self.retries >= self.max_retries(&policy) {
+        if !covered || !self.body_is_whole || *self.retries >= self.max_retries(policy) {
             return None;
         }
-        if !self.with_budget(|budget| budget.withdraw(now)) {
-            if let Some(cx) = &self.cx {
+        let pause = policy.backoff.delay(*self.retries + 1, self.layer.clock.entropy());
+        let avoid = endpoint.filter(|_| policy.avoid_previous_hosts);
+        if !self.withdraw() {
+            if let Some(cx) = self.cx.routed() {
                 cx.cluster.cluster.budget_exhausted.fetch_add(1, Ordering::Relaxed);
             }
             return None;
         }
         *self.retries += 1;
-        let pause = policy.backoff.delay(*self.retries, self.layer.clock.entropy());
-        self.again(now, endpoint.filter(|_| policy.avoid_previous_hosts), false, pause);
-        Some(pause)
+        Some(self.again(avoid, false, pause))
     }
 
-    /// Prepares the next try.
-    fn again(&mut self, now: Instant, avoid: Option<&Arc<str>>, transparent: bool, delay: Duration) {
-        let Some(cx) = &mut self.cx else { return };
-        cx.excluded.extend(avoid.cloned());
-        cx.previous_tries = *self.retries;
-        let cluster = &cx.cluster.cluster;
-        let counter = if transparent { &cluster.resends } else { &cluster.retries };
-        counter.fetch_add(1, Ordering::Relaxed);
-        cx.note(now, || Decision::Retry { delay, transparent });
+    /// Prepares the next try, which follows after `pause`.
+    fn again(&mut self, avoid: Option<&Arc<str>>, transparent: bool, pause: Duration) -> Duration {
+        if let Some(cx) = self.cx.routed_mut() {
+            let now = self.layer.clock.now();
+            cx.excluded.extend(avoid.cloned());
+            cx.previous_tries = *self.retries;
+            cx.try_started = now + pause;
+            let cluster = &cx.cluster.cluster;
+            let counter = if transparent { &cluster.resends } else { &cluster.retries };
+            counter.fetch_add(1, Ordering::Relaxed);
+            cx.note(now, || Decision::Retry { delay: pause, transparent });
+        }
+        pause
     }
 
     fn policy(&self) -> Option<&RetryPolicy> {
-        match (&self.cx, &self.layer.own) {
+        match (self.cx.routed(), &self.layer.own) {
             (Some(cx), _) => cx.retry_policy().map(|policy| &**policy),
             (None, own) => own.as_ref().map(|own| &own.policy),
         }
@@ -275,12 +276,14 @@ impl<D: Dialect> Attempt<'_, D> {
         if D::GRPC { policy.num_retries.min(MAX_GRPC_TRIES - 1) } else { policy.num_retries }
     }
 
-    fn with_budget<T: Default>(&self, use_it: impl FnOnce(&RetryBudget) -> T) -> T {
-        match (&self.cx, &self.layer.own) {
-            (Some(cx), _) => use_it(&cx.cluster.cluster.budget),
-            (None, Some(own)) => use_it(&own.budget),
-            (None, None) => T::default(),
-        }
+    /// Takes a retry out of the budget, if there is one in it.
+    fn withdraw(&self) -> bool {
+        let budget = match (self.cx.routed(), &self.layer.own) {
+            (Some(cx), _) => &cx.cluster.cluster.budget,
+            (None, Some(own)) => &own.budget,
+            (None, None) => return false,
+        };
+        budget.withdraw(self.layer.clock.now())
     }
 }
 

@@ -97,7 +97,7 @@ where
         let (mut head, body) = request.into_parts();
         let start = Start::new(&self.target, self.dialect, &head);
         make_absolute(&mut head.uri, &self.target);
-        let state = match start.route(&head) {
+        let state = match start.route(&head, start.at) {
             Ok(Some(cx)) => State::Running { future: self.inner.call(Call { head, body, cx }) },
             Ok(None) => {
                 let route = Box::pin(start.wait(copy_for_routing(&head)));
@@ -156,8 +156,8 @@ impl<D: Dialect> Start<D> {
         }
     }
 
-    /// The context of the call; none while there is no configuration.
-    fn route(&self, head: &Parts) -> Result<Option<CallContext>, Error> {
+    /// The context of the call, which goes on at `now`; none while there is no configuration.
+    fn route(&self, head: &Parts, now: Instant) -> Result<Option<CallContext>, Error> {
         let target = &self.target;
         let head = RequestHead::of(head, &target.spec().name, D::GRPC);
         let routing = target.route(&target.published().load(), &head, target.clock().entropy());
@@ -177,6 +177,7 @@ impl<D: Dialect> Start<D> {
         let timeout = self.dialect.timeout(&limits, self.timeout);
         let cx = CallContext {
             started: self.at,
+            try_started: now,
             deadline: timeout.map(|timeout| self.at + timeout),
             target: target.clone(),
             route,
@@ -186,7 +187,7 @@ impl<D: Dialect> Start<D> {
             excluded: SmallVec::new(),
             trace: self.trace.clone(),
         };
-        cx.note(self.at, || Decision::Route {
+        cx.note(now, || Decision::Route {
             route: cx.route.name.clone(),
             origin: cx.route.origin.clone(),
             cluster: cx.cluster.cluster.name.clone(),
@@ -206,7 +207,7 @@ impl<D: Dialect> Start<D> {
             // Listening begins before looking, so that nothing is missed in between.
             let mut changed = std::pin::pin!(self.target.published().changed().notified());
             changed.as_mut().enable();
-            if let Some(cx) = self.route(&head)? {
+            if let Some(cx) = self.route(&head, self.target.clock().now())? {
                 return Ok(cx);
             }
             tokio::select! {

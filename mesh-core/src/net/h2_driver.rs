@@ -9,7 +9,6 @@ use crate::clock::{Clock, Timer};
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong, Reason};
-use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -78,24 +77,21 @@ pub fn builder() -> Builder {
     builder
 }
 
-pin_project! {
-    /// The future that moves a connection forward and ends with it.
-    ///
-    /// `on_drain` is called once, as soon as the connection takes no new streams. Dropping the driver closes the
-    /// connection and fails the streams that are open.
-    pub struct Driver<F> {
-        connection: Connection<Io, Bytes>,
-        // Holds a reference to the connection, so it must go as soon as it has served.
-        probe: Option<SendRequest<Bytes>>,
-        vitals: Arc<Vitals>,
-        pings: Option<PingPong>,
-        waiting_for_pong: bool,
-        keepalive: KeepAlive,
-        clock: Clock,
-        on_drain: Option<F>,
-        #[pin]
-        timer: Timer,
-    }
+/// The future that moves a connection forward and ends with it.
+///
+/// `on_drain` is called once, as soon as the connection takes no new streams. Dropping the driver closes the connection
+/// and fails the streams that are open.
+pub struct Driver<F> {
+    connection: Connection<Io, Bytes>,
+    /// Holds a reference to the connection, so it must go as soon as it has served.
+    probe: Option<SendRequest<Bytes>>,
+    vitals: Arc<Vitals>,
+    pings: Option<PingPong>,
+    waiting_for_pong: bool,
+    keepalive: KeepAlive,
+    clock: Clock,
+    on_drain: Option<F>,
+    timer: Timer,
 }
 
 // ===== impl Vitals =====
@@ -182,11 +178,11 @@ impl<F: FnOnce(Drained)> Driver<F> {
     }
 }
 
-impl<F: FnOnce(Drained)> Future for Driver<F> {
+impl<F: FnOnce(Drained) + Unpin> Future for Driver<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.get_mut();
         let mut drain = |why: Drained, probe: &mut Option<SendRequest<Bytes>>, vitals: &Vitals| {
             vitals.draining.store(true, Ordering::Relaxed);
             vitals.settled.notify_one();
@@ -196,39 +192,39 @@ impl<F: FnOnce(Drained)> Future for Driver<F> {
             }
         };
 
-        if let Poll::Ready(result) = Pin::new(&mut *this.connection).poll(cx) {
-            drain(result.map_or_else(Drained::Error, |()| Drained::Closed), this.probe, this.vitals);
+        if let Poll::Ready(result) = Pin::new(&mut this.connection).poll(cx) {
+            drain(result.map_or_else(Drained::Error, |()| Drained::Closed), &mut this.probe, &this.vitals);
             return Poll::Ready(());
         }
         let max_streams = this.connection.max_concurrent_send_streams();
         if this.vitals.max_streams.swap(max_streams, Ordering::Relaxed) == 0 && max_streams > 0 {
             this.vitals.settled.notify_one();
         }
-        if let Some(probe) = this.probe
+        if let Some(probe) = &mut this.probe
             && let Poll::Ready(Err(error)) = probe.poll_ready(cx)
         {
-            drain(Drained::Error(error), this.probe, this.vitals);
+            drain(Drained::Error(error), &mut this.probe, &this.vitals);
         }
 
-        let Some(pings) = this.pings else { return Poll::Pending };
-        if *this.waiting_for_pong && pings.poll_pong(cx).is_ready() {
-            *this.waiting_for_pong = false;
-            this.timer.as_mut().reset(Some(this.clock.now() + this.keepalive.interval));
+        let Some(pings) = &mut this.pings else { return Poll::Pending };
+        if this.waiting_for_pong && pings.poll_pong(cx).is_ready() {
+            this.waiting_for_pong = false;
+            this.timer.reset(Some(this.clock.now() + this.keepalive.interval));
         }
-        while this.timer.as_mut().poll_expired(cx).is_ready() {
-            if *this.waiting_for_pong {
-                drain(Drained::Unresponsive(this.keepalive.timeout), this.probe, this.vitals);
+        while this.timer.poll_expired_by_task(cx).is_ready() {
+            if this.waiting_for_pong {
+                drain(Drained::Unresponsive(this.keepalive.timeout), &mut this.probe, &this.vitals);
                 return Poll::Ready(());
             }
             let wait = if this.vitals.in_flight() > 0 && pings.send_ping(Ping::opaque()).is_ok() {
-                *this.waiting_for_pong = true;
+                this.waiting_for_pong = true;
                 // The ping leaves, and its answer is awaited, only once the connection is polled again.
                 cx.waker().wake_by_ref();
                 this.keepalive.timeout
             } else {
                 this.keepalive.interval
             };
-            this.timer.as_mut().reset(Some(this.clock.now() + wait));
+            this.timer.reset(Some(this.clock.now() + wait));
         }
         Poll::Pending
     }

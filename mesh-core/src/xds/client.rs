@@ -19,7 +19,7 @@ pub struct Client<K: ResourceKind> {
     source: Source,
     environment: Environment,
     stream: Stream,
-    timer: Pin<Box<Timer>>,
+    timer: Timer,
 }
 
 enum Stream {
@@ -40,7 +40,7 @@ pub struct Turn<K> {
 impl<K: ResourceKind> Client<K> {
     /// A client that connects once it is polled.
     pub fn new(session: Session<K>, source: Source, environment: Environment) -> Self {
-        let timer = Box::pin(Timer::at(None));
+        let timer = Timer::at(None);
         Self { session, source, environment, stream: Stream::None, timer }
     }
 
@@ -91,8 +91,8 @@ impl<K: ResourceKind> Client<K> {
                 return Poll::Ready(turn);
             }
             if !progress {
-                self.timer.as_mut().reset(self.session.next_timer());
-                if self.timer.as_mut().poll_expired(cx).is_pending() {
+                self.timer.reset(self.session.next_timer());
+                if self.timer.poll_expired(cx).is_pending() {
                     return Poll::Pending;
                 }
             }
