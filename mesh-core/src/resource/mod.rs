@@ -17,6 +17,7 @@ use self::endpoint::Assignment;
 use self::listener::Listener;
 use self::route::RouteConfig;
 use crate::xds::kind::ResourceKind;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// The kinds of resources that a client asks for.
@@ -80,7 +81,7 @@ impl ResourceKind for Kind {
         matches!(self, Self::Listener | Self::Cluster)
     }
 
-    fn decode(self, name: &str, bytes: &[u8]) -> Result<Resource, String> {
+    fn decode(self, name: &str, bytes: &Bytes, _previous: Option<&Resource>) -> Result<Resource, String> {
         let checked = match self {
             Self::Listener => listener::decode(name, bytes).map(|value| Resource::Listener(Arc::new(value))),
             Self::Route => route::decode(name, bytes).map(|value| Resource::Route(Arc::new(value))),

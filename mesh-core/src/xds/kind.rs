@@ -1,5 +1,6 @@
 //! What the xDS client has to know of the resources it carries, and no more.
 
+use bytes::Bytes;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -20,12 +21,14 @@ pub trait ResourceKind: Copy + Eq + Ord + Hash + Debug + Send + Sync + Unpin + '
     /// Whether a state-of-the-world response holds every resource, so that one left out does not exist.
     fn is_complete(self) -> bool;
 
-    /// Decodes and validates the resource `name`.
+    /// Decodes and validates the resource `name`. The value may share `bytes`, and whatever did not change with
+    /// `previous`, the value that it replaces.
     ///
     /// # Errors
     ///
     /// Why the resource is refused: `field path: reason`.
-    fn decode(self, name: &str, bytes: &[u8]) -> Result<Self::Value, String>;
+    fn decode(self, name: &str, bytes: &Bytes, previous: Option<&Self::Value>)
+    -> Result<Self::Value, String>;
 
     /// The kind with a type URL.
     #[must_use]

@@ -39,8 +39,8 @@ impl ResourceKind for Toy {
         self == Self::Whole
     }
 
-    fn decode(self, name: &str, bytes: &[u8]) -> Result<u32, String> {
-        let thing = Thing::decode(bytes).map_err(|error| error.to_string())?;
+    fn decode(self, name: &str, bytes: &Bytes, _previous: Option<&u32>) -> Result<u32, String> {
+        let thing = Thing::decode(&**bytes).map_err(|error| error.to_string())?;
         assert_eq!(thing.name, name);
         if thing.number == 0 { Err("number: must not be zero".to_owned()) } else { Ok(thing.number) }
     }

@@ -193,10 +193,10 @@ impl<K: ResourceKind> Subscription<K> {
     ) -> Option<String> {
         let entry = self.entries.get_mut(name)?;
         entry.deadline = None;
-        match self.kind.decode(name, &bytes) {
+        // A copy, because the slice would keep the whole response alive.
+        let bytes = Bytes::copy_from_slice(&bytes);
+        match self.kind.decode(name, &bytes, entry.value()) {
             Ok(value) => {
-                // A copy, because the slice would keep the whole response alive.
-                let bytes = Bytes::copy_from_slice(&bytes);
                 entry.state = State::Present(Present { value, bytes, version: version.clone() });
                 entry.rejection = None;
                 changed(name);
