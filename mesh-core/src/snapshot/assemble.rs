@@ -19,7 +19,7 @@ use crate::resource::route::RouteConfig;
 use crate::resource::{Kind, Resource};
 use crate::route::{ClusterIndex, RouteTable};
 use crate::xds::cache::{Absence, State};
-use crate::xds::session::Session;
+use crate::xds::client::Client;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,13 +98,13 @@ impl Assembler {
     }
 
     /// A new snapshot, if anything changed.
-    pub(super) fn run(&mut self, now: Instant, session: Option<&Session<Kind>>) -> Option<Snapshot> {
+    pub(super) fn run(&mut self, now: Instant, client: Option<&Client<Kind>>) -> Option<Snapshot> {
         let mut targets = std::mem::take(&mut self.targets);
         let mut changed = false;
         for target in targets.values_mut() {
-            changed |= self.consider(target, session);
+            changed |= self.consider(target, client);
         }
-        changed |= self.clusters.update(now, session);
+        changed |= self.clusters.update(now, client);
         for target in targets.values_mut() {
             changed |= self.promote(target);
         }
@@ -112,15 +112,15 @@ impl Assembler {
         changed |= self.clusters.sweep(compiled.flat_map(|routes| routes.clusters.iter().copied()));
         self.targets = targets;
 
-        let error = session.and_then(Session::error);
+        let error = client.and_then(Client::error);
         changed |= self.control_plane_error.as_ref() != error;
         self.control_plane_error = error.cloned();
         changed.then(|| self.snapshot())
     }
 
     /// Learns what the resources say about a target; whether its view changed.
-    fn consider(&mut self, target: &mut Target, session: Option<&Session<Kind>>) -> bool {
-        match self.wanted_for(target, session) {
+    fn consider(&mut self, target: &mut Target, client: Option<&Client<Kind>>) -> bool {
+        match self.wanted_for(target, client) {
             Wanted::Unknown => {
                 // What is in service stays; what waits may have been overtaken.
                 target.candidate = None;
@@ -190,7 +190,7 @@ impl Assembler {
         Compiled { config, max_stream_duration, table: Arc::new(table), clusters }
     }
 
-    fn wanted_for(&self, target: &mut Target, session: Option<&Session<Kind>>) -> Wanted {
+    fn wanted_for(&self, target: &mut Target, client: Option<&Client<Kind>>) -> Wanted {
         let Target { spec, passed_through, .. } = target;
         let mut unknown = |fallback, why: String| match fallback {
             Fallback::Refuse => Wanted::Failure(Failure::new(ErrorKind::Missing, why)),
@@ -208,10 +208,10 @@ impl Assembler {
             }
             Origin::ControlPlane { listener, fallback } => (listener, *fallback),
         };
-        let Some(session) = session else {
+        let Some(client) = client else {
             return unknown(fallback, "this mesh has no control plane".to_owned());
         };
-        let Some(entry) = session.get(Kind::Listener, listener) else { return Wanted::Unknown };
+        let Some(entry) = client.get(Kind::Listener, listener) else { return Wanted::Unknown };
         let api = match (&entry.state, &entry.rejection) {
             (State::Present(present), _) => match &present.value {
                 Resource::Listener(resource) => match &**resource {
@@ -241,7 +241,7 @@ impl Assembler {
             }
             RouteSource::Named(name) => name,
         };
-        let Some(entry) = session.get(Kind::Route, name) else { return Wanted::Unknown };
+        let Some(entry) = client.get(Kind::Route, name) else { return Wanted::Unknown };
         match (&entry.state, &entry.rejection) {
             (State::Present(present), _) => match &present.value {
                 Resource::Route(config) => {
@@ -262,7 +262,7 @@ impl Assembler {
     }
 
     /// The names to subscribe to, by kind.
-    pub(super) fn wanted(&self, session: &Session<Kind>) -> [(Kind, BTreeSet<Arc<str>>); 4] {
+    pub(super) fn wanted(&self, client: &Client<Kind>) -> [(Kind, BTreeSet<Arc<str>>); 4] {
         let listeners: BTreeSet<_> = self
             .targets
             .values()
@@ -271,19 +271,18 @@ impl Assembler {
                 Origin::Static(_) => None,
             })
             .collect();
-        let routes =
-            listeners.iter().filter_map(|name| match session.get(Kind::Listener, name)?.value()? {
-                Resource::Listener(listener) => match &**listener {
-                    Listener::Api(api) => match &api.routes {
-                        RouteSource::Named(routes) => Some(routes.clone()),
-                        RouteSource::Inline(_) => None,
-                    },
-                    Listener::Server => None,
+        let routes = listeners.iter().filter_map(|name| match client.get(Kind::Listener, name)?.value()? {
+            Resource::Listener(listener) => match &**listener {
+                Listener::Api(api) => match &api.routes {
+                    RouteSource::Named(routes) => Some(routes.clone()),
+                    RouteSource::Inline(_) => None,
                 },
-                _ => None,
-            });
+                Listener::Server => None,
+            },
+            _ => None,
+        });
         let routes = routes.collect();
-        let (clusters, assignments) = self.clusters.wanted(Some(session));
+        let (clusters, assignments) = self.clusters.wanted(Some(client));
         [
             (Kind::Listener, listeners),
             (Kind::Route, routes),

@@ -11,7 +11,7 @@ use crate::resource::endpoint::Assignment;
 use crate::resource::{Kind, Resource};
 use crate::route::ClusterIndex;
 use crate::xds::cache::{Absence, State};
-use crate::xds::session::Session;
+use crate::xds::client::Client;
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -95,11 +95,11 @@ impl Clusters {
     }
 
     /// Brings every cluster up to date; whether any changed.
-    pub(super) fn update(&mut self, now: Instant, session: Option<&Session<Kind>>) -> bool {
+    pub(super) fn update(&mut self, now: Instant, client: Option<&Client<Kind>>) -> bool {
         let mut changed = false;
         for (_, entry) in &mut self.entries {
             let gone_at = entry.gone_at.take();
-            let view = match entry.verdict(session) {
+            let view = match entry.verdict(client) {
                 Verdict::Wait => continue,
                 Verdict::Use(resource, assignment) => {
                     let same = entry.made_of.as_ref().is_some_and(|(before, endpoints)| {
@@ -159,12 +159,12 @@ impl Clusters {
     }
 
     /// The names of the clusters and assignments that have to be subscribed to.
-    pub(super) fn wanted(&self, session: Option<&Session<Kind>>) -> (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>) {
+    pub(super) fn wanted(&self, client: Option<&Client<Kind>>) -> (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>) {
         let names = || {
             let discovered = self.entries.iter().filter(|(_, entry)| entry.key.discovered);
             discovered.map(|(_, entry)| entry.key.name.clone())
         };
-        let assignments = names().filter_map(|name| match session?.get(Kind::Cluster, &name)?.value()? {
+        let assignments = names().filter_map(|name| match client?.get(Kind::Cluster, &name)?.value()? {
             Resource::Cluster(cluster) => match &cluster.endpoints {
                 EndpointSource::Named(assignment) => Some(assignment.clone()),
                 EndpointSource::Inline(_) => None,
@@ -190,10 +190,10 @@ impl Clusters {
 }
 
 impl Entry {
-    fn verdict(&self, session: Option<&Session<Kind>>) -> Verdict {
+    fn verdict(&self, client: Option<&Client<Kind>>) -> Verdict {
         let resource = match &self.given {
             Some(given) => given.clone(),
-            None => match self.lookup_cluster(session) {
+            None => match self.lookup_cluster(client) {
                 Ok(resource) => resource,
                 Err(verdict) => return verdict,
             },
@@ -202,7 +202,7 @@ impl Entry {
             EndpointSource::Inline(assignment) => return Verdict::Use(resource.clone(), assignment.clone()),
             EndpointSource::Named(name) => name,
         };
-        let Some(entry) = session.and_then(|session| session.get(Kind::Endpoint, name)) else {
+        let Some(entry) = client.and_then(|client| client.get(Kind::Endpoint, name)) else {
             return Verdict::Wait;
         };
         match (&entry.state, &entry.rejection) {
@@ -222,9 +222,9 @@ impl Entry {
         }
     }
 
-    fn lookup_cluster(&self, session: Option<&Session<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
+    fn lookup_cluster(&self, client: Option<&Client<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
         let name = &self.key.name;
-        let Some(entry) = session.and_then(|session| session.get(Kind::Cluster, name)) else {
+        let Some(entry) = client.and_then(|client| client.get(Kind::Cluster, name)) else {
             return Err(Verdict::Wait);
         };
         match (&entry.state, &entry.rejection) {

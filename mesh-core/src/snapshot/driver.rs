@@ -95,11 +95,10 @@ impl Driver {
     /// Brings subscriptions and snapshot up to date.
     fn step(&mut self) {
         let now = self.environment.clock.now();
-        let session = self.client.as_ref().map(Client::session);
-        let snapshot = self.assembler.run(now, session);
+        let snapshot = self.assembler.run(now, self.client.as_ref());
         if let Some(client) = &mut self.client {
-            for (kind, names) in self.assembler.wanted(client.session()) {
-                client.session_mut().subscribe(kind, &names);
+            for (kind, names) in self.assembler.wanted(client) {
+                client.subscribe(kind, &names);
             }
         }
         if let Some(snapshot) = snapshot {
@@ -113,16 +112,15 @@ impl Driver {
     /// Tells the outside what the control plane said.
     fn tell(&self, turn: &Turn<Kind>) {
         let Some(client) = &self.client else { return };
-        let session = client.session();
         if turn.link_changed {
-            self.environment.events.emit(|| match session.error() {
-                Some(reason) if !session.is_open() => Event::ControlPlaneDown(reason.clone()),
+            self.environment.events.emit(|| match client.error() {
+                Some(reason) if !client.is_open() => Event::ControlPlaneDown(reason.clone()),
                 _ => Event::ControlPlaneUp,
             });
         }
         for change in &turn.changes {
             let (kind, name) = (change.kind.as_str(), &change.name);
-            let Some(entry) = session.get(change.kind, name) else { continue };
+            let Some(entry) = client.get(change.kind, name) else { continue };
             if let Some(rejection) = &entry.rejection {
                 let reason = &rejection.reason;
                 tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");

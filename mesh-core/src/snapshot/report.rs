@@ -58,19 +58,15 @@ pub struct ResourceReport {
 
 impl Report {
     pub(super) fn new(client: Option<&Client<Kind>>, assembler: &Assembler) -> Self {
-        let session = client.map(Client::session);
         let control_plane = client.map(|client| ControlPlaneReport {
             source: client.source().to_string(),
-            identifier: client.session().control_plane().to_owned(),
-            connected: client.session().is_open(),
-            error: client.session().error().cloned(),
-            versions: Kind::ALL
-                .iter()
-                .map(|&kind| (kind, client.session().version(kind).to_owned()))
-                .collect(),
+            identifier: client.control_plane().to_owned(),
+            connected: client.is_open(),
+            error: client.error().cloned(),
+            versions: Kind::ALL.iter().map(|&kind| (kind, client.version(kind).to_owned())).collect(),
         });
         let entries = Kind::ALL.iter().flat_map(|&kind| {
-            session.into_iter().flat_map(move |session| session.entries(kind).map(move |entry| (kind, entry)))
+            client.into_iter().flat_map(move |client| client.entries(kind).map(move |entry| (kind, entry)))
         });
         let resources = entries.map(|(kind, (name, entry))| {
             let (status, present) = match &entry.state {

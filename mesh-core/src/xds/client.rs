@@ -1,13 +1,16 @@
 //! Joins the [`Session`] to a stream: the part of the xDS client that does I/O.
 
+use super::cache::Entry;
 use super::kind::ResourceKind;
 use super::link::{Link, Source};
 use super::session::{Change, Session};
 use crate::clock::{Instant, Timer};
 use crate::net::Environment;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Messages that are taken in before the caller gets to act on them: it acts once per batch.
@@ -44,14 +47,44 @@ impl<K: ResourceKind> Client<K> {
         Self { session, source, environment, stream: Stream::None, timer }
     }
 
-    /// What is known.
-    pub fn session(&self) -> &Session<K> {
-        &self.session
+    /// What is known of a resource; `None` if it is not subscribed to.
+    #[must_use]
+    pub fn get(&self, kind: K, name: &str) -> Option<&Entry<K::Value>> {
+        self.session.get(kind, name)
     }
 
-    /// What is known, to subscribe to more or less; takes effect when [`turn`](Self::turn) is polled next.
-    pub fn session_mut(&mut self) -> &mut Session<K> {
-        &mut self.session
+    /// Everything subscribed to of a kind.
+    pub fn entries(&self, kind: K) -> impl Iterator<Item = (&Arc<str>, &Entry<K::Value>)> {
+        self.session.entries(kind)
+    }
+
+    /// Subscribes to exactly `names` of a kind; takes effect when [`turn`](Self::turn) is polled next.
+    pub fn subscribe(&mut self, kind: K, names: &BTreeSet<Arc<str>>) {
+        self.session.subscribe(kind, names);
+    }
+
+    /// The last version of a kind that was accepted whole.
+    #[must_use]
+    pub fn version(&self, kind: K) -> &str {
+        self.session.version(kind)
+    }
+
+    /// Why no control plane can be reached, if none can.
+    #[must_use]
+    pub fn error(&self) -> Option<&Arc<str>> {
+        self.session.error()
+    }
+
+    /// Whether a stream is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.session.is_open()
+    }
+
+    /// How the control plane calls itself.
+    #[must_use]
+    pub fn control_plane(&self) -> &str {
+        self.session.control_plane()
     }
 
     /// Where the configuration comes from.
