@@ -110,7 +110,7 @@ pub fn route(prefix: &str, clusters: &[(&str, u32)]) -> route::Route {
     }
 }
 
-/// Changes the action of a route made by [`route`].
+/// Changes the action of a forwarding route.
 #[must_use]
 pub fn with_action(mut route: route::Route, change: impl FnOnce(&mut route::RouteAction)) -> route::Route {
     if let Some(route::route::Action::Route(action)) = &mut route.action {

@@ -1,0 +1,78 @@
+//! `docs/defaults.md` says what the code says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PACKAGES: [&str; 4] = ["mesh-core", "mesh-tonic", "mesh-hyper", "mesh-control"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace").to_owned()
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("a folder can be read to its end").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// A row for each public constant that is a number or a duration: its name, its value as written, what it means.
+fn rows(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let lines: Vec<&str> = text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
+    let mut rows = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let Some(declaration) = line.strip_prefix("pub const ") else { continue };
+        let Some((name, rest)) = declaration.split_once(": ") else { continue };
+        let Some((kind, value)) = rest.split_once(" =") else { continue };
+        if !["Duration", "usize", "u16", "u32", "u64", "f64", "Backoff"].contains(&kind) {
+            continue;
+        }
+        let value = if value.trim().is_empty() { lines[index + 1] } else { value };
+        let value = value.trim().trim_end_matches(';');
+        let mut first = index;
+        while first > 0 && lines[first - 1].starts_with("///") {
+            first -= 1;
+        }
+        let meaning = lines[first..index].iter().map(|line| line.trim_start_matches("///").trim());
+        let meaning = meaning.collect::<Vec<_>>().join(" ").replace('|', "\\|");
+        rows.push(format!("| `{name}` | `{value}` | {meaning} |"));
+    }
+    rows
+}
+
+/// The page as it should be.
+fn page() -> String {
+    let mut page = String::from(
+        "# Defaults and limits\n\nEvery number that the mesh chooses by itself: a public constant, documented where it stands. A test compares this page \
+         with the sources and prints the page anew when they differ.\n",
+    );
+    for package in PACKAGES {
+        let mut files = Vec::new();
+        let root = workspace();
+        sources(&root.join(package).join("src"), &mut files);
+        files.sort();
+        for file in files {
+            let rows = rows(&file);
+            if !rows.is_empty() {
+                let name = file.strip_prefix(&root).expect("below the root").display().to_string();
+                page += &format!("\n## `{name}`\n\n| Constant | Value | Meaning |\n|---|---|---|\n");
+                page += &(rows.join("\n") + "\n");
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_the_code_says() {
+    let path = workspace().join("docs/defaults.md");
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    let page = page();
+    assert!(page.contains("| `RESOURCE_TIMEOUT` | `Duration::from_secs(15)` |"), "{page}");
+    assert!(written == page, "docs/defaults.md should be:\n-----\n{page}-----");
+}
