@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{Request, Response};
 use mesh_core::net::Io;
-use mesh_core::xds::in_process::{ControlPlane, ServerStream};
+use mesh_core::xds::in_process::{ControlPlane, Protocol, ServerStream};
 use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
 use mesh_proto::envoy::config::core::v3::ControlPlane as Identifier;
 use prost::Message;
@@ -241,7 +241,8 @@ async fn serve_connection(io: Io, serve: impl Fn(ServerStream) -> JoinHandle<()>
     while let Some(Ok((request, respond))) = connection.accept().await {
         let (requests, request_rx) = mpsc::channel(16);
         let (responses, response_rx) = mpsc::channel(16);
-        let server = serve(ServerStream { requests: request_rx, responses });
+        let server =
+            serve(ServerStream { protocol: Protocol::StateOfTheWorld, requests: request_rx, responses });
         streams.spawn(async move {
             bridge(request, respond, requests, response_rx).await;
             server.abort();

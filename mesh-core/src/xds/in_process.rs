@@ -9,34 +9,48 @@ use tokio::sync::mpsc;
 /// Messages that may wait in each direction; beyond it the sender waits.
 pub const IN_PROCESS_BUFFER: usize = 16;
 
+/// Which protocol a stream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `DiscoveryRequest` and `DiscoveryResponse`.
+    StateOfTheWorld,
+    /// `DeltaDiscoveryRequest` and `DeltaDiscoveryResponse`.
+    Delta,
+}
+
 /// Something that answers ADS streams inside the process, such as `mesh_control::Embedded`.
 pub trait ControlPlane: Send + Sync + 'static {
-    /// Serves one new state-of-the-world stream until either end is dropped. Must not block.
+    /// Serves one new stream, in the protocol that it speaks, until either end is dropped. Must not block.
     fn serve(&self, stream: ServerStream);
 }
 
 /// The control plane's end of a stream.
 #[derive(Debug)]
 pub struct ServerStream {
-    /// Encoded `DiscoveryRequest`s; ends when the client is gone.
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Encoded requests; ends when the client is gone.
     pub requests: mpsc::Receiver<Bytes>,
-    /// Takes encoded `DiscoveryResponse`s; dropping it ends the stream.
+    /// Takes encoded responses; dropping it ends the stream.
     pub responses: mpsc::Sender<Bytes>,
 }
 
 /// The client's end of a stream.
 #[derive(Debug)]
 pub struct ClientStream {
-    /// Takes encoded `DiscoveryRequest`s.
+    /// Takes encoded requests.
     pub requests: mpsc::Sender<Bytes>,
-    /// Encoded `DiscoveryResponse`s; ends when the control plane is gone.
+    /// Encoded responses; ends when the control plane is gone.
     pub responses: mpsc::Receiver<Bytes>,
 }
 
 /// Makes the two ends of a stream.
 #[must_use]
-pub fn stream() -> (ClientStream, ServerStream) {
+pub fn stream(protocol: Protocol) -> (ClientStream, ServerStream) {
     let (requests, request_rx) = mpsc::channel(IN_PROCESS_BUFFER);
     let (response_tx, responses) = mpsc::channel(IN_PROCESS_BUFFER);
-    (ClientStream { requests, responses }, ServerStream { requests: request_rx, responses: response_tx })
+    (
+        ClientStream { requests, responses },
+        ServerStream { protocol, requests: request_rx, responses: response_tx },
+    )
 }

@@ -1,7 +1,7 @@
 //! A stream to a control plane, over a socket or within the process.
 
 use super::grpc_stream::GrpcStream;
-use super::in_process::{self, ControlPlane};
+use super::in_process::{self, ControlPlane, Protocol};
 use crate::bootstrap::Server;
 use crate::net::Environment;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ impl Source {
                 GrpcStream::open(server, STREAM_AGGREGATED_RESOURCES, environment).await.map(Link::Grpc)
             }
             Self::InProcess(control_plane) => {
-                let (client, server) = in_process::stream();
+                let (client, server) = in_process::stream(Protocol::StateOfTheWorld);
                 control_plane.serve(server);
                 let requests = PollSender::new(client.requests);
                 Ok(Link::InProcess { requests, responses: client.responses })
