@@ -59,7 +59,11 @@ impl ClusterConfig {
     pub fn endpoint(mut self, address: &str) -> Result<Self, Error> {
         let address = Address::parse(address)
             .map_err(|error| Error::new(Kind::Target, format!("cluster {}: {error}", self.name)))?;
-        if let Some(endpoints) = self.priorities.last_mut() {
+        // Twice the same would be no more than once: an endpoint is known by its address.
+        let known = self.priorities.iter().any(|endpoints| endpoints.contains(&address));
+        if let Some(endpoints) = self.priorities.last_mut()
+            && !known
+        {
             endpoints.push(address);
         }
         Ok(self)

@@ -16,6 +16,7 @@ pub mod overrides;
 pub mod policy;
 pub mod resource;
 pub mod route;
+pub mod slots;
 pub mod snapshot;
 pub mod stack;
 pub mod tasks;

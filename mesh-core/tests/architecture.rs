@@ -9,7 +9,7 @@ const LONGEST_FILE: usize = 400;
 
 /// The modules of mesh-core from the lowest rank to the highest. A module imports lower ranks only.
 const RANKS: &[&[&str]] = &[
-    &["error", "clock", "telemetry", "tasks"],
+    &["error", "clock", "telemetry", "tasks", "slots"],
     &["dialect", "overrides"],
     &["policy", "net"],
     &["bootstrap"],

@@ -3,8 +3,11 @@
 use crate::endpoint::ready::ReadySet;
 use crate::endpoint::{Endpoint, EndpointKey};
 use crate::net::Environment;
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use crate::slots::Slots;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// The endpoints of one priority of a cluster.
 ///
@@ -13,7 +16,7 @@ use std::sync::{Arc, Weak};
 /// its list does not have.
 #[derive(Clone, Debug)]
 pub struct Members {
-    endpoints: Arc<[Option<Arc<Endpoint>>]>,
+    endpoints: Slots<Arc<Endpoint>>,
     len: usize,
     ready: Arc<ReadySet>,
 }
@@ -21,18 +24,22 @@ pub struct Members {
 /// Every endpoint that somebody uses, so that it is found again by whoever needs the same one.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: HashMap<EndpointKey, Weak<Endpoint>>,
-    /// The size at which entries of endpoints that are gone are swept out.
+    endpoints: HashSet<Registered>,
+    /// The size at which endpoints that nobody uses any more are swept out.
     sweep_at: usize,
 }
+
+/// An endpoint, found by its key.
+#[derive(Debug)]
+struct Registered(Arc<Endpoint>);
 
 /// The one who changes the members of a priority.
 #[derive(Debug)]
 pub struct MembersBuilder {
-    slots: Vec<Option<Arc<Endpoint>>>,
-    numbers: HashMap<EndpointKey, usize>,
+    members: Members,
+    /// Numbers below this are in use, or free.
+    next: usize,
     free: Vec<usize>,
-    ready: Arc<ReadySet>,
 }
 
 // ===== impl Members =====
@@ -52,7 +59,7 @@ impl Members {
 
     /// Every endpoint, ready or not.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.endpoints.iter().flatten()
+        self.endpoints.iter()
     }
 
     /// The view of those that are ready.
@@ -64,7 +71,7 @@ impl Members {
     /// The endpoint in a slot of the ready view.
     #[must_use]
     pub fn ready_at(&self, slot: u32) -> Option<&Arc<Endpoint>> {
-        self.endpoints.get(self.ready.get(slot))?.as_ref()
+        self.endpoints.get(self.ready.get(slot))
     }
 
     /// Sees to it that the endpoints are connected; costs next to nothing from the second call on.
@@ -80,21 +87,55 @@ impl Members {
 impl Registry {
     /// The endpoint with this key, as it is or new.
     pub fn get(&mut self, key: &EndpointKey, environment: &Environment) -> Arc<Endpoint> {
-        if let Some(endpoint) = self.endpoints.get(key).and_then(Weak::upgrade) {
-            return endpoint;
+        if let Some(Registered(endpoint)) = self.endpoints.get(key) {
+            return endpoint.clone();
         }
         if self.endpoints.len() >= self.sweep_at {
-            self.endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);
+            self.endpoints.retain(Registered::is_used);
             self.sweep_at = (2 * self.endpoints.len()).max(64);
         }
         let endpoint = Endpoint::new(key.clone(), environment.clone());
-        self.endpoints.insert(key.clone(), Arc::downgrade(&endpoint));
+        self.endpoints.insert(Registered(endpoint.clone()));
         endpoint
+    }
+
+    /// The endpoint with this key, if there is one.
+    fn find(&self, key: &EndpointKey) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(key).map(|Registered(endpoint)| endpoint)
     }
 
     /// Every endpoint that somebody uses.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Endpoint>> {
-        self.endpoints.values().filter_map(Weak::upgrade)
+        self.endpoints
+            .iter()
+            .filter(|endpoint| endpoint.is_used())
+            .map(|Registered(endpoint)| endpoint.clone())
+    }
+}
+
+impl Registered {
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+impl Borrow<EndpointKey> for Registered {
+    fn borrow(&self) -> &EndpointKey {
+        self.0.key()
+    }
+}
+
+impl PartialEq for Registered {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Registered {}
+
+impl Hash for Registered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
     }
 }
 
@@ -102,74 +143,63 @@ impl Registry {
 
 impl Default for MembersBuilder {
     fn default() -> Self {
-        Self {
-            slots: Vec::new(),
-            numbers: HashMap::new(),
-            free: Vec::new(),
-            ready: Arc::new(ReadySet::new(0)),
-        }
+        let members = Members { endpoints: Slots::default(), len: 0, ready: Arc::new(ReadySet::new(0)) };
+        Self { members, next: 0, free: Vec::new() }
     }
 }
 
 impl MembersBuilder {
-    /// Makes `keys` the members; those that stay keep their connections and statistics.
-    pub fn update(
-        &mut self,
-        keys: impl IntoIterator<Item = EndpointKey>,
-        registry: &mut Registry,
-        environment: &Environment,
-    ) -> Members {
-        let mut gone = std::mem::take(&mut self.numbers);
-        let mut added = Vec::new();
+    /// The members at present.
+    #[must_use]
+    pub fn members(&self) -> Members {
+        self.members.clone()
+    }
+
+    /// Adds endpoints; those that are members already stay as they are.
+    ///
+    /// What follows it must not be forgotten: [`remove`](Self::remove) those that go only when those that come are here,
+    /// so that an endpoint that moves from one priority to another keeps its connections.
+    pub fn add(&mut self, keys: &[EndpointKey], registry: &mut Registry, environment: &Environment) {
+        let needed = self.members.len + keys.len();
+        if needed > self.members.ready.capacity() {
+            self.grow(needed);
+        }
         for key in keys {
-            match gone.remove_entry(&key) {
-                Some((key, number)) => {
-                    self.numbers.insert(key, number);
-                }
-                None => added.push(key),
-            }
-        }
-        // Those that come are connected before those that go are let go.
-        let grown = self.numbers.len() + gone.len() + added.len() > self.ready.capacity();
-        if grown {
-            self.grow(self.numbers.len() + gone.len() + added.len());
-        }
-        for key in added {
-            if self.numbers.contains_key(&key) {
+            let endpoint = registry.get(key, environment);
+            if endpoint.number_in(&self.members.ready).is_some() {
                 continue;
             }
-            let endpoint = registry.get(&key, environment);
-            let number = self.free.pop().unwrap_or(self.slots.len());
-            if number == self.slots.len() {
-                self.slots.push(None);
-            }
-            endpoint.watch(&self.ready, number);
-            self.slots[number] = Some(endpoint);
-            self.numbers.insert(key, number);
-        }
-        for number in gone.into_values() {
-            if let Some(endpoint) = self.slots[number].take() {
-                endpoint.unwatch(&self.ready);
-            }
-            self.free.push(number);
-        }
-        Members {
-            endpoints: self.slots.as_slice().into(),
-            len: self.numbers.len(),
-            ready: self.ready.clone(),
+            let number = self.free.pop().unwrap_or(self.next);
+            self.next = self.next.max(number + 1);
+            endpoint.watch(&self.members.ready, number);
+            self.members.endpoints.set(number, Some(endpoint));
+            self.members.len += 1;
         }
     }
 
-    /// Replaces the ready view by a larger one.
+    /// Removes endpoints, as far as they are members.
+    pub fn remove(&mut self, keys: &[EndpointKey], registry: &Registry) {
+        for endpoint in keys.iter().filter_map(|key| registry.find(key)) {
+            if let Some(number) = endpoint.number_in(&self.members.ready) {
+                endpoint.unwatch(&self.members.ready);
+                self.members.endpoints.set(number, None);
+                self.members.len -= 1;
+                self.free.push(number);
+            }
+        }
+    }
+
+    /// Replaces the ready view by a larger one. Numbers in use and free ones fit: there are as many as there ever were
+    /// members at a time.
     fn grow(&mut self, members: usize) {
-        let larger = Arc::new(ReadySet::new(members.next_power_of_two()));
-        if self.ready.is_active() {
+        let larger = Arc::new(ReadySet::new(members.max(self.next).next_power_of_two()));
+        if self.members.ready.is_active() {
             larger.activate();
         }
-        let before = std::mem::replace(&mut self.ready, larger);
-        for (number, endpoint) in self.slots.iter().enumerate() {
-            if let Some(endpoint) = endpoint {
-                endpoint.watch(&self.ready, number);
+        let before = std::mem::replace(&mut self.members.ready, larger);
+        for endpoint in self.members.iter() {
+            if let Some(number) = endpoint.number_in(&before) {
+                endpoint.watch(&self.members.ready, number);
                 endpoint.unwatch(&before);
             }
         }
@@ -178,8 +208,8 @@ impl MembersBuilder {
 
 impl Drop for MembersBuilder {
     fn drop(&mut self) {
-        for endpoint in self.slots.iter().flatten() {
-            endpoint.unwatch(&self.ready);
+        for endpoint in self.members.iter() {
+            endpoint.unwatch(&self.members.ready);
         }
     }
 }
@@ -219,40 +249,51 @@ pub(crate) mod tests {
         ports
     }
 
+    /// A builder with these members.
+    fn builder(keys: &[EndpointKey], registry: &mut Registry) -> MembersBuilder {
+        let mut builder = MembersBuilder::default();
+        builder.add(keys, registry, &environment());
+        builder
+    }
+
     #[test]
     fn survivors_stay_the_same_endpoints() {
-        let (mut registry, environment) = (Registry::default(), environment());
-        let mut builder = MembersBuilder::default();
-        let first = builder.update([key(1), key(2), key(3), key(2)], &mut registry, &environment);
+        let mut registry = Registry::default();
+        let mut builder = builder(&[key(1), key(2), key(3), key(2)], &mut registry);
+        let first = builder.members();
         assert_eq!((first.len(), ports(&first)), (3, vec![1, 2, 3]));
-        let second = builder.update([key(3), key(4)], &mut registry, &environment);
+        builder.add(&[key(3), key(4)], &mut registry, &environment());
+        builder.remove(&[key(1), key(2), key(9)], &registry);
+        let second = builder.members();
         assert_eq!(ports(&second), [3, 4]);
         assert_eq!(ports(&first), [1, 2, 3], "the list of a snapshot does not change");
         let find = |members: &Members, port| members.iter().find(|e| *e.key() == key(port)).cloned().unwrap();
         assert!(Arc::ptr_eq(&find(&first, 3), &find(&second, 3)));
-        let third = builder.update([], &mut registry, &environment);
-        assert!(third.is_empty());
-        drop((first, second, third));
+        builder.remove(&[key(3), key(4)], &registry);
+        assert!(builder.members().is_empty());
+        drop((first, second));
         assert_eq!(registry.iter().count(), 0);
     }
 
     #[test]
     fn clusters_share_endpoints() {
-        let (mut registry, environment) = (Registry::default(), environment());
-        let (mut all, mut subset) = (MembersBuilder::default(), MembersBuilder::default());
-        let all = all.update([key(1), key(2)], &mut registry, &environment);
-        let subset = subset.update([key(2)], &mut registry, &environment);
+        let mut registry = Registry::default();
+        let all = builder(&[key(1), key(2)], &mut registry).members();
+        let subset = builder(&[key(2)], &mut registry).members();
         assert!(all.iter().any(|endpoint| Arc::ptr_eq(endpoint, subset.iter().next().unwrap())));
     }
 
     #[test]
     fn numbers_are_used_again() {
-        let (mut registry, environment) = (Registry::default(), environment());
-        let mut builder = MembersBuilder::default();
+        let mut registry = Registry::default();
+        let mut builder = builder(&[key(0)], &mut registry);
         for round in 0..100 {
-            let members = builder.update([key(round), key(round + 1)], &mut registry, &environment);
+            builder.add(&[key(round + 1)], &mut registry, &environment());
+            let members = builder.members();
             assert_eq!(ports(&members), [round, round + 1]);
-            assert!(members.endpoints.len() <= 4, "{}", members.endpoints.len());
+            builder.remove(&[key(round)], &registry);
+            assert!(builder.next <= 2, "{}", builder.next);
         }
+        assert!(registry.endpoints.len() <= 64 + 2, "those that are gone are swept out");
     }
 }

@@ -56,8 +56,11 @@ mod tests {
     use std::time::Duration;
 
     fn members(count: u16) -> Members {
-        let members =
-            MembersBuilder::default().update((1..=count).map(key), &mut Registry::default(), &environment());
+        let keys: Vec<_> = (1..=count).map(key).collect();
+        let mut builder = MembersBuilder::default();
+        builder.add(&keys, &mut Registry::default(), &environment());
+        let members = builder.members();
+        drop(builder);
         for number in 0..usize::from(count) {
             members.ready().set(number, Some(Readiness::Ready));
         }

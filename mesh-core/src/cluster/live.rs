@@ -8,7 +8,8 @@ use crate::net::h2_driver::KeepAlive;
 use crate::net::{DEFAULT_CONNECT_TIMEOUT, Environment};
 use crate::policy::retry_budget::{RetryBudget, RetryBudgetConfig};
 use crate::resource::cluster::Cluster as ClusterResource;
-use crate::resource::endpoint::{Assignment, Health};
+use crate::resource::endpoint::{Assignment, Health, LbEndpoint};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -27,6 +28,8 @@ pub struct LiveCluster {
     cluster: Arc<Cluster>,
     settings: Settings,
     priorities: Vec<MembersBuilder>,
+    /// What they were made of.
+    made_of: Option<(ConnectOptions, Arc<Assignment>)>,
 }
 
 impl LiveCluster {
@@ -41,7 +44,7 @@ impl LiveCluster {
             resends: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
         };
-        Self { cluster: Arc::new(cluster), settings, priorities: Vec::new() }
+        Self { cluster: Arc::new(cluster), settings, priorities: Vec::new(), made_of: None }
     }
 
     /// Waits for its configuration.
@@ -53,6 +56,7 @@ impl LiveCluster {
     /// Cannot be used; its endpoints are let go.
     pub fn fail(&mut self, failure: Failure) -> ClusterView {
         self.priorities.clear();
+        self.made_of = None;
         ClusterView { cluster: self.cluster.clone(), state: ClusterState::Failed(failure) }
     }
 
@@ -60,7 +64,7 @@ impl LiveCluster {
     pub fn update(
         &mut self,
         resource: &ClusterResource,
-        assignment: &Assignment,
+        assignment: &Arc<Assignment>,
         registry: &mut Registry,
         environment: &Environment,
     ) -> ClusterView {
@@ -70,21 +74,66 @@ impl LiveCluster {
             keepalive: self.settings.keepalive,
             tls: resource.tls,
         };
-        self.priorities.resize_with(assignment.priorities.len(), MembersBuilder::default);
-        let priorities = self.priorities.iter_mut().zip(&assignment.priorities);
-        let priorities = priorities
-            .map(|(builder, localities)| {
-                let endpoints = localities.iter().flat_map(|locality| &locality.endpoints);
-                let healthy = endpoints.filter(|endpoint| endpoint.health == Health::Healthy);
-                let keys = healthy.map(|endpoint| EndpointKey {
-                    address: endpoint.address.clone(),
-                    hostname: endpoint.hostname.clone(),
-                    options,
-                });
-                builder.update(keys, registry, environment)
-            })
-            .collect();
+        let before = self.made_of.replace((options, assignment.clone()));
+        let (old_options, old) = before.unwrap_or((options, Arc::default()));
+        let count = assignment.priorities.len().max(self.priorities.len());
+        self.priorities.resize_with(count, MembersBuilder::default);
+        // Those that come are there, in every priority, before those that go are let go.
+        let mut gone = Vec::with_capacity(count);
+        for (priority, builder) in self.priorities.iter_mut().enumerate() {
+            let (leaving, coming) = difference(
+                &endpoints_of(&old, priority),
+                &endpoints_of(assignment, priority),
+                old_options == options,
+            );
+            let keys = |endpoints: Vec<&LbEndpoint>, options| -> Vec<_> {
+                endpoints.into_iter().map(|endpoint| key(endpoint, options)).collect()
+            };
+            builder.add(&keys(coming, options), registry, environment);
+            gone.push(keys(leaving, old_options));
+        }
+        for (builder, keys) in self.priorities.iter_mut().zip(gone) {
+            builder.remove(&keys, registry);
+        }
+        self.priorities.truncate(assignment.priorities.len());
+        let priorities = self.priorities.iter().map(MembersBuilder::members).collect();
         let state = ClusterState::Ready { priorities, picker: Arc::new(P2c) };
         ClusterView { cluster: self.cluster.clone(), state }
     }
+}
+
+fn key(endpoint: &LbEndpoint, options: ConnectOptions) -> EndpointKey {
+    EndpointKey { address: endpoint.address.clone(), hostname: endpoint.hostname.clone(), options }
+}
+
+/// The endpoints of a priority that may be given requests.
+fn endpoints_of(assignment: &Assignment, priority: usize) -> Vec<&LbEndpoint> {
+    let localities = assignment.priorities.get(priority).into_iter().flatten();
+    let endpoints = localities.flat_map(|locality| &locality.endpoints);
+    endpoints.filter(|endpoint| endpoint.health == Health::Healthy).collect()
+}
+
+/// What is only in `old` and what is only in `new`; everything, unless what is in both counts as the `same`.
+///
+/// Control planes keep the order, so that one change among many thousand is found by comparing from both ends.
+fn difference<'a>(
+    old: &[&'a LbEndpoint],
+    new: &[&'a LbEndpoint],
+    same: bool,
+) -> (Vec<&'a LbEndpoint>, Vec<&'a LbEndpoint>) {
+    if !same {
+        return (old.to_vec(), new.to_vec());
+    }
+    let id = |endpoint: &'a LbEndpoint| (&endpoint.address, &endpoint.hostname);
+    let equal = |(old, new): &(&&'a LbEndpoint, &&'a LbEndpoint)| id(old) == id(new);
+    let head = old.iter().zip(new).take_while(equal).count();
+    let (old, new) = (&old[head..], &new[head..]);
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(equal).count();
+    let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
+    let (in_old, in_new): (HashSet<_>, HashSet<_>) =
+        (old.iter().copied().map(id).collect(), new.iter().copied().map(id).collect());
+    let only = |list: &[&'a LbEndpoint], other: &HashSet<_>| {
+        list.iter().copied().filter(|endpoint| !other.contains(&id(endpoint))).collect()
+    };
+    (only(old, &in_new), only(new, &in_old))
 }

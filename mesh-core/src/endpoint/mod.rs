@@ -180,6 +180,14 @@ impl Endpoint {
         }
     }
 
+    /// The number under which `set` is kept informed.
+    #[must_use]
+    pub fn number_in(&self, set: &Arc<ReadySet>) -> Option<usize> {
+        let state = self.lock();
+        let watcher = state.watchers.iter().find(|(watcher, _)| Arc::ptr_eq(watcher, set));
+        watcher.map(|(_, number)| *number)
+    }
+
     /// Stops informing `set`. Without any set to inform, the endpoint is given up: what is in flight finishes.
     pub fn unwatch(&self, set: &Arc<ReadySet>) {
         let mut state = self.lock();

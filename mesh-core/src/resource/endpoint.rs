@@ -9,7 +9,7 @@ use mesh_proto::envoy::config::endpoint::v3 as proto;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// The endpoints of a cluster.
+/// The endpoints of a cluster. None occurs twice.
 #[derive(Clone, Debug, Default)]
 pub struct Assignment {
     /// The priorities, the best first, without gaps.

@@ -4,36 +4,42 @@
 //! known not to exist, and until then the old ones serve. A target without routes gets its first ones at once, and
 //! the requests that lead to a cluster that is not here yet wait for that cluster alone.
 
-use super::clusters::{ClusterKey, Clusters, describe};
-use super::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
+use super::clusters::{ClusterKey, Clusters};
+use super::interest::Interest;
+use super::target::{Origin, StaticCluster, TargetId, TargetSpec};
+use super::wanted::{Wanted, routes_of, wanted};
 use super::{Routes, Snapshot, TargetState, TargetView};
 use crate::clock::Instant;
 use crate::cluster::Settings;
 use crate::endpoint::Endpoint;
-use crate::error::{Failure, Kind as ErrorKind};
-use crate::net::{Address, Environment};
-use crate::resource::cluster::{Cluster, EndpointSource, LbPolicy};
-use crate::resource::endpoint::{Assignment, Health, LbEndpoint, LocalityEndpoints};
-use crate::resource::listener::{Listener, RouteSource};
+use crate::net::Environment;
+use crate::resource::Kind;
+use crate::resource::cluster::Cluster;
 use crate::resource::route::RouteConfig;
-use crate::resource::{Kind, Resource};
 use crate::route::{ClusterIndex, RouteTable};
-use crate::xds::cache::{Absence, State};
+use crate::slots::Slots;
 use crate::xds::client::Client;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The port of a name that is passed through without one.
-const DEFAULT_PORT: u16 = 80;
-
 /// Joins resources into snapshots.
 #[derive(Debug)]
 pub(super) struct Assembler {
     targets: BTreeMap<usize, Target>,
+    views: Slots<Arc<TargetView>>,
+    /// Which targets are made of which resource.
+    listeners: Interest,
+    routes: Interest,
+    /// Targets that have to be looked at.
+    due: BTreeSet<usize>,
+    /// Targets with routes that wait for their clusters.
+    waiting: BTreeSet<usize>,
     clusters: Clusters,
     statics: BTreeMap<Arc<str>, StaticCluster>,
     number: u64,
+    /// Whether the next snapshot differs from the last.
+    changed: bool,
     control_plane_error: Option<Arc<str>>,
 }
 
@@ -42,6 +48,8 @@ struct Target {
     id: TargetId,
     spec: TargetSpec,
     view: Arc<TargetView>,
+    /// The route configuration that its listener names.
+    routes: Option<Arc<str>>,
     in_service: Option<Compiled>,
     /// Routes that wait for their clusters.
     candidate: Option<Compiled>,
@@ -58,18 +66,6 @@ struct Compiled {
     clusters: Vec<ClusterIndex>,
 }
 
-/// What the resources say about a target.
-enum Wanted {
-    /// Nothing yet.
-    Unknown,
-    Routes {
-        config: Arc<RouteConfig>,
-        max_stream_duration: Option<Duration>,
-        given: Option<Arc<Cluster>>,
-    },
-    Failure(Failure),
-}
-
 impl Assembler {
     pub(super) fn new(
         statics: BTreeMap<Arc<str>, StaticCluster>,
@@ -78,61 +74,97 @@ impl Assembler {
     ) -> Self {
         Self {
             targets: BTreeMap::new(),
+            views: Slots::default(),
+            listeners: Interest::default(),
+            routes: Interest::default(),
+            due: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             clusters: Clusters::new(settings, environment),
             statics,
             number: 0,
+            changed: false,
             control_plane_error: None,
         }
     }
 
     pub(super) fn add(&mut self, id: TargetId, spec: TargetSpec) {
+        // Its place may have been another's, whose removal was not heard of yet.
+        self.remove_at(id.slot);
+        if let Origin::ControlPlane { listener, .. } = &spec.origin {
+            self.listeners.add(listener, id.slot);
+        }
         let view = Arc::new(TargetView { id, state: TargetState::Pending });
-        let target = Target { id, spec, view, in_service: None, candidate: None, passed_through: None };
+        self.views.set(id.slot, Some(view.clone()));
+        let target =
+            Target { id, spec, view, routes: None, in_service: None, candidate: None, passed_through: None };
         self.targets.insert(id.slot, target);
+        self.due.insert(id.slot);
     }
 
     pub(super) fn remove(&mut self, id: TargetId) {
         if self.targets.get(&id.slot).is_some_and(|target| target.id == id) {
-            self.targets.remove(&id.slot);
+            self.remove_at(id.slot);
         }
     }
 
-    /// A new snapshot, if anything changed.
-    pub(super) fn run(&mut self, now: Instant, client: Option<&Client<Kind>>) -> Option<Snapshot> {
-        let mut targets = std::mem::take(&mut self.targets);
-        let mut changed = false;
-        for target in targets.values_mut() {
-            changed |= self.consider(target, client);
+    fn remove_at(&mut self, slot: usize) {
+        let Some(mut target) = self.targets.remove(&slot) else { return };
+        if let Origin::ControlPlane { listener, .. } = &target.spec.origin {
+            self.listeners.remove(listener, slot);
         }
-        changed |= self.clusters.update(now, client);
-        for target in targets.values_mut() {
-            changed |= self.promote(target);
-        }
-        let compiled = targets.values().flat_map(|target| target.in_service.iter().chain(&target.candidate));
-        changed |= self.clusters.sweep(compiled.flat_map(|routes| routes.clusters.iter().copied()));
-        self.targets = targets;
+        self.routes.switch(slot, &mut target.routes, None);
+        self.release(target.in_service.take());
+        self.release(target.candidate.take());
+        self.waiting.remove(&slot);
+        self.views.set(slot, None);
+        self.changed = true;
+    }
 
+    /// A resource is not what it was.
+    pub(super) fn hear(&mut self, kind: Kind, name: &str) {
+        match kind {
+            Kind::Listener => self.due.extend(self.listeners.users(name)),
+            Kind::Route => self.due.extend(self.routes.users(name)),
+            _ => self.clusters.hear(kind, name),
+        }
+    }
+
+    /// Draws the conclusions from what was heard.
+    pub(super) fn run(&mut self, now: Instant, client: Option<&Client<Kind>>) {
+        for slot in std::mem::take(&mut self.due) {
+            if let Some(mut target) = self.targets.remove(&slot) {
+                self.consider(&mut target, client);
+                self.targets.insert(slot, target);
+            }
+        }
+        self.changed |= self.clusters.update(now, client);
+        for slot in std::mem::take(&mut self.waiting) {
+            if let Some(mut target) = self.targets.remove(&slot) {
+                self.promote(&mut target);
+                self.targets.insert(slot, target);
+            }
+        }
+        self.changed |= self.clusters.sweep();
         let error = client.and_then(Client::error);
-        changed |= self.control_plane_error.as_ref() != error;
+        self.changed |= self.control_plane_error.as_ref() != error;
         self.control_plane_error = error.cloned();
-        changed.then(|| self.snapshot())
     }
 
-    /// Learns what the resources say about a target; whether its view changed.
-    fn consider(&mut self, target: &mut Target, client: Option<&Client<Kind>>) -> bool {
-        match self.wanted_for(target, client) {
+    /// Learns what the resources say about a target.
+    fn consider(&mut self, target: &mut Target, client: Option<&Client<Kind>>) {
+        let routes = routes_of(&target.spec, client);
+        self.routes.switch(target.id.slot, &mut target.routes, routes);
+        match wanted(&target.spec, &mut target.passed_through, &self.statics, client) {
             Wanted::Unknown => {
                 // What is in service stays; what waits may have been overtaken.
-                target.candidate = None;
-                false
+                self.release(target.candidate.take());
             }
             Wanted::Failure(failure) => {
-                (target.in_service, target.candidate) = (None, None);
-                let same = matches!(&target.view.state, TargetState::Failed(before) if *before == failure);
-                if !same {
-                    target.show(TargetState::Failed(failure));
+                self.release(target.in_service.take());
+                self.release(target.candidate.take());
+                if !matches!(&target.view.state, TargetState::Failed(before) if *before == failure) {
+                    self.show(target, TargetState::Failed(failure));
                 }
-                !same
             }
             Wanted::Routes { config, max_stream_duration, given } => {
                 let is = |compiled: &Option<Compiled>| {
@@ -142,33 +174,50 @@ impl Assembler {
                     })
                 };
                 if is(&target.in_service) {
-                    target.candidate = None;
+                    self.release(target.candidate.take());
                 } else if !is(&target.candidate) {
-                    target.candidate =
-                        Some(self.compile(&target.spec, config, max_stream_duration, given.as_ref()));
+                    let compiled = self.compile(&target.spec, config, max_stream_duration, given.as_ref());
+                    let overtaken = target.candidate.replace(compiled);
+                    self.release(overtaken);
                 }
-                false
+                if target.candidate.is_some() {
+                    self.waiting.insert(target.id.slot);
+                }
             }
         }
     }
 
-    /// Puts waiting routes in service if nothing speaks against it; whether it did.
-    fn promote(&self, target: &mut Target) -> bool {
-        let Some(candidate) = &target.candidate else { return false };
+    /// Puts waiting routes in service if nothing speaks against it.
+    fn promote(&mut self, target: &mut Target) {
+        let Some(candidate) = &target.candidate else { return };
         let settled = || candidate.clusters.iter().all(|&index| self.clusters.is_settled(index));
         if target.in_service.is_some() && !settled() {
-            return false;
+            self.waiting.insert(target.id.slot);
+            return;
         }
-        target.in_service = target.candidate.take();
+        let replaced = std::mem::replace(&mut target.in_service, target.candidate.take());
+        self.release(replaced);
         if let Some(compiled) = &target.in_service {
             let routes = Routes {
                 host: compiled.table.find_host(&target.spec.name),
                 table: compiled.table.clone(),
                 max_stream_duration: compiled.max_stream_duration,
             };
-            target.show(TargetState::Routed(routes));
+            self.show(target, TargetState::Routed(routes));
         }
-        true
+    }
+
+    fn show(&mut self, target: &mut Target, state: TargetState) {
+        target.view = Arc::new(TargetView { id: target.id, state });
+        self.views.set(target.id.slot, Some(target.view.clone()));
+        self.changed = true;
+    }
+
+    /// Lets go of routes.
+    fn release(&mut self, compiled: Option<Compiled>) {
+        if let Some(compiled) = compiled {
+            self.clusters.release(&compiled.clusters);
+        }
     }
 
     fn compile(
@@ -186,109 +235,15 @@ impl Assembler {
             places.insert(place);
             place
         });
-        let clusters = places.into_iter().collect();
+        let clusters: Vec<_> = places.into_iter().collect();
+        self.clusters.keep(&clusters);
         Compiled { config, max_stream_duration, table: Arc::new(table), clusters }
     }
 
-    fn wanted_for(&self, target: &mut Target, client: Option<&Client<Kind>>) -> Wanted {
-        let Target { spec, passed_through, .. } = target;
-        let mut unknown = |fallback, why: String| match fallback {
-            Fallback::Refuse => Wanted::Failure(Failure::new(ErrorKind::Missing, why)),
-            Fallback::PassThrough => passed_through.get_or_insert_with(|| pass_through(&spec.name)).wanted(),
-        };
-        let (listener, fallback) = match &spec.origin {
-            Origin::Static(name) => {
-                return match self.statics.get(name) {
-                    Some(given) => given.wanted(),
-                    None => {
-                        let why = format!("no cluster {name} was given to this mesh");
-                        Wanted::Failure(Failure::new(ErrorKind::NoCluster, why))
-                    }
-                };
-            }
-            Origin::ControlPlane { listener, fallback } => (listener, *fallback),
-        };
-        let Some(client) = client else {
-            return unknown(fallback, "this mesh has no control plane".to_owned());
-        };
-        let Some(entry) = client.get(Kind::Listener, listener) else { return Wanted::Unknown };
-        let api = match (&entry.state, &entry.rejection) {
-            (State::Present(present), _) => match &present.value {
-                Resource::Listener(resource) => match &**resource {
-                    Listener::Api(api) => api,
-                    Listener::Server => {
-                        let why = format!("Listener {listener} is one of a server");
-                        return Wanted::Failure(Failure::new(ErrorKind::Rejected, why));
-                    }
-                },
-                _ => return Wanted::Unknown,
-            },
-            (State::Pending, Some(rejection)) => {
-                let why = format!("Listener {listener} was refused: {}", rejection.reason);
-                return Wanted::Failure(Failure::new(ErrorKind::Rejected, why));
-            }
-            (State::Pending, None) => return Wanted::Unknown,
-            // It may be on its way; only who has another place to go does not wait.
-            (State::Absent(Absence::Unlisted), _) if fallback == Fallback::Refuse => return Wanted::Unknown,
-            (State::Absent(absence), _) => {
-                return unknown(fallback, format!("Listener {listener} {}", describe(*absence)));
-            }
-        };
-        let max_stream_duration = api.max_stream_duration;
-        let name = match &api.routes {
-            RouteSource::Inline(config) => {
-                return Wanted::Routes { config: config.clone(), max_stream_duration, given: None };
-            }
-            RouteSource::Named(name) => name,
-        };
-        let Some(entry) = client.get(Kind::Route, name) else { return Wanted::Unknown };
-        match (&entry.state, &entry.rejection) {
-            (State::Present(present), _) => match &present.value {
-                Resource::Route(config) => {
-                    Wanted::Routes { config: config.clone(), max_stream_duration, given: None }
-                }
-                _ => Wanted::Unknown,
-            },
-            (State::Pending, Some(rejection)) => {
-                let why = format!("RouteConfiguration {name} was refused: {}", rejection.reason);
-                Wanted::Failure(Failure::new(ErrorKind::Rejected, why))
-            }
-            (State::Pending, None) => Wanted::Unknown,
-            (State::Absent(absence), _) => {
-                let why = format!("RouteConfiguration {name} {}", describe(*absence));
-                Wanted::Failure(Failure::new(ErrorKind::Missing, why))
-            }
-        }
-    }
-
-    /// The names to subscribe to, by kind.
-    pub(super) fn wanted(&self, client: &Client<Kind>) -> [(Kind, BTreeSet<Arc<str>>); 4] {
-        let listeners: BTreeSet<_> = self
-            .targets
-            .values()
-            .filter_map(|target| match &target.spec.origin {
-                Origin::ControlPlane { listener, .. } => Some(listener.clone()),
-                Origin::Static(_) => None,
-            })
-            .collect();
-        let routes = listeners.iter().filter_map(|name| match client.get(Kind::Listener, name)?.value()? {
-            Resource::Listener(listener) => match &**listener {
-                Listener::Api(api) => match &api.routes {
-                    RouteSource::Named(routes) => Some(routes.clone()),
-                    RouteSource::Inline(_) => None,
-                },
-                Listener::Server => None,
-            },
-            _ => None,
-        });
-        let routes = routes.collect();
-        let (clusters, assignments) = self.clusters.wanted(Some(client));
-        [
-            (Kind::Listener, listeners),
-            (Kind::Route, routes),
-            (Kind::Cluster, clusters),
-            (Kind::Endpoint, assignments),
-        ]
+    /// The resources of each kind that are used, to subscribe to.
+    pub(super) fn interests(&mut self) -> [(Kind, &mut Interest); 4] {
+        let [clusters, assignments] = self.clusters.interests();
+        [(Kind::Listener, &mut self.listeners), (Kind::Route, &mut self.routes), clusters, assignments]
     }
 
     /// When [`run`](Self::run) has something to do even if nothing new is heard.
@@ -306,51 +261,18 @@ impl Assembler {
         self.targets.values().map(|target| (&target.spec, &target.view.state))
     }
 
-    fn snapshot(&mut self) -> Snapshot {
-        self.number += 1;
-        let slots = self.targets.last_key_value().map_or(0, |(slot, _)| slot + 1);
-        let mut targets = vec![None; slots];
-        for (&slot, target) in &self.targets {
-            targets[slot] = Some(target.view.clone());
+    /// A new snapshot, if anything changed since the last.
+    pub(super) fn snapshot(&mut self) -> Option<Snapshot> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
         }
-        Snapshot {
+        self.number += 1;
+        Some(Snapshot {
             number: self.number,
             control_plane_error: self.control_plane_error.clone(),
             closed: false,
-            targets,
+            targets: self.views.clone(),
             clusters: self.clusters.views(),
-        }
+        })
     }
-}
-
-impl Target {
-    fn show(&mut self, state: TargetState) {
-        self.view = Arc::new(TargetView { id: self.id, state });
-    }
-}
-
-impl StaticCluster {
-    fn wanted(&self) -> Wanted {
-        Wanted::Routes {
-            config: self.routes.clone(),
-            max_stream_duration: None,
-            given: Some(self.cluster.clone()),
-        }
-    }
-}
-
-/// A cluster with one endpoint, which is where `authority` leads by DNS.
-fn pass_through(authority: &Arc<str>) -> StaticCluster {
-    let address = Address::parse(authority).unwrap_or_else(|_| Address::host_port(authority, DEFAULT_PORT));
-    let endpoint = LbEndpoint { address, hostname: None, weight: 1, health: Health::Healthy };
-    let locality = LocalityEndpoints { locality: Arc::default(), weight: 1, endpoints: vec![endpoint] };
-    let assignment = Assignment { priorities: vec![vec![locality]] };
-    let cluster = Cluster {
-        name: format!("passthrough|{authority}").into(),
-        endpoints: EndpointSource::Inline(Arc::new(assignment)),
-        policy: LbPolicy::RoundRobin,
-        connect_timeout: None,
-        tls: false,
-    };
-    StaticCluster::new(cluster, None, None)
 }

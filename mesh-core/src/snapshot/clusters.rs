@@ -1,5 +1,6 @@
 //! The clusters that routes lead to, and where each stands.
 
+use super::interest::Interest;
 use crate::balance::Registry;
 use crate::clock::Instant;
 use crate::cluster::{ClusterState, ClusterView, LiveCluster, Settings};
@@ -10,10 +11,11 @@ use crate::resource::cluster::{Cluster as ClusterResource, EndpointSource};
 use crate::resource::endpoint::Assignment;
 use crate::resource::{Kind, Resource};
 use crate::route::ClusterIndex;
+use crate::slots::Slots;
 use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
 use slab::Slab;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +36,17 @@ pub(super) struct ClusterKey {
 #[derive(Debug)]
 pub(super) struct Clusters {
     entries: Slab<Entry>,
+    views: Slots<Arc<ClusterView>>,
     by_key: HashMap<ClusterKey, usize>,
+    /// Which of them are made of which resource.
+    names: Interest,
+    assignments: Interest,
+    /// Those that have to be looked at.
+    due: BTreeSet<usize>,
+    /// Those that were taken away, and when their grace ends.
+    leaving: BTreeMap<usize, Instant>,
+    /// Those that may not be in use any more.
+    idle: Vec<usize>,
     registry: Registry,
     settings: Settings,
     environment: Environment,
@@ -47,11 +59,12 @@ struct Entry {
     view: Arc<ClusterView>,
     /// The cluster that was given with the routes.
     given: Option<Arc<ClusterResource>>,
+    /// The assignment that has its endpoints.
+    assignment: Option<Arc<str>>,
     /// What the view was made of.
     made_of: Option<(Arc<ClusterResource>, Arc<Assignment>)>,
-    /// When the grace of a cluster that was taken away ends.
-    gone_at: Option<Instant>,
-    marked: bool,
+    /// The route configurations that lead here.
+    uses: usize,
 }
 
 /// What is to become of a cluster.
@@ -68,72 +81,123 @@ impl Clusters {
     pub(super) fn new(settings: Settings, environment: Environment) -> Self {
         Self {
             entries: Slab::new(),
+            views: Slots::default(),
             by_key: HashMap::new(),
+            names: Interest::default(),
+            assignments: Interest::default(),
+            due: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            idle: Vec::new(),
             registry: Registry::default(),
             settings,
             environment,
         }
     }
 
-    /// The place of a cluster, which is made if it is new.
+    /// The place of a cluster, which is made if it is new. It lasts if it is [kept](Self::keep) before the next
+    /// [`sweep`](Self::sweep).
     pub(super) fn place(&mut self, key: ClusterKey, given: Option<&Arc<ClusterResource>>) -> ClusterIndex {
         if let Some(&index) = self.by_key.get(&key) {
             return ClusterIndex(index);
         }
         let live = LiveCluster::new(key.name.clone(), key.protocol, self.settings, &self.environment);
+        let view = Arc::new(live.pending());
         let index = self.entries.insert(Entry {
             key: key.clone(),
-            view: Arc::new(live.pending()),
+            view: view.clone(),
             live,
             given: given.cloned(),
+            assignment: None,
             made_of: None,
-            gone_at: None,
-            marked: true,
+            uses: 0,
         });
+        self.views.set(index, Some(view));
+        if key.discovered {
+            self.names.add(&key.name, index);
+        }
+        self.due.insert(index);
+        self.idle.push(index);
         self.by_key.insert(key, index);
         ClusterIndex(index)
     }
 
-    /// Brings every cluster up to date; whether any changed.
+    /// Routes lead to these clusters.
+    pub(super) fn keep(&mut self, places: &[ClusterIndex]) {
+        for place in places {
+            self.entries[place.0].uses += 1;
+        }
+    }
+
+    /// Routes that led to these clusters are gone.
+    pub(super) fn release(&mut self, places: &[ClusterIndex]) {
+        for place in places {
+            self.entries[place.0].uses -= 1;
+            self.idle.push(place.0);
+        }
+    }
+
+    /// A resource is not what it was.
+    pub(super) fn hear(&mut self, kind: Kind, name: &str) {
+        match kind {
+            Kind::Cluster => self.due.extend(self.names.users(name)),
+            Kind::Endpoint => self.due.extend(self.assignments.users(name)),
+            _ => {}
+        }
+    }
+
+    /// Brings the clusters up to date of which something was heard; whether any changed.
     pub(super) fn update(&mut self, now: Instant, client: Option<&Client<Kind>>) -> bool {
+        self.due.extend(self.leaving.iter().filter(|(_, at)| **at <= now).map(|(index, _)| index));
         let mut changed = false;
-        for (_, entry) in &mut self.entries {
-            let gone_at = entry.gone_at.take();
-            let view = match entry.verdict(client) {
-                Verdict::Wait => continue,
-                Verdict::Use(resource, assignment) => {
-                    let same = entry.made_of.as_ref().is_some_and(|(before, endpoints)| {
-                        Arc::ptr_eq(before, &resource) && Arc::ptr_eq(endpoints, &assignment)
-                    });
-                    if same {
-                        continue;
-                    }
-                    let view =
-                        entry.live.update(&resource, &assignment, &mut self.registry, &self.environment);
-                    entry.made_of = Some((resource, assignment));
-                    view
-                }
-                Verdict::Gone(_) if entry.made_of.is_some() && gone_at.is_none_or(|at| now < at) => {
-                    entry.gone_at = gone_at.or(Some(now + REMOVAL_GRACE));
-                    continue;
-                }
-                Verdict::Fail(failure) | Verdict::Gone(failure) => {
-                    if matches!(&entry.view.state, ClusterState::Failed(before) if *before == failure) {
-                        continue;
-                    }
-                    entry.made_of = None;
-                    entry.live.fail(failure)
-                }
-            };
-            entry.view = Arc::new(view);
-            changed = true;
+        for index in std::mem::take(&mut self.due) {
+            changed |= self.consider(index, now, client);
         }
         changed
     }
 
+    fn consider(&mut self, index: usize, now: Instant, client: Option<&Client<Kind>>) -> bool {
+        let Some(entry) = self.entries.get_mut(index) else { return false };
+        let resource = entry.resource(client);
+        let assignment = resource.as_ref().ok().and_then(|resource| match &resource.endpoints {
+            EndpointSource::Named(name) => Some(name),
+            EndpointSource::Inline(_) => None,
+        });
+        self.assignments.switch(index, &mut entry.assignment, assignment);
+        let gone_at = self.leaving.remove(&index);
+        let view = match resource.map_or_else(|verdict| verdict, |resource| Entry::verdict(resource, client))
+        {
+            Verdict::Wait => return false,
+            Verdict::Use(resource, assignment) => {
+                let same = entry.made_of.as_ref().is_some_and(|(before, endpoints)| {
+                    Arc::ptr_eq(before, &resource) && Arc::ptr_eq(endpoints, &assignment)
+                });
+                if same {
+                    return false;
+                }
+                let view = entry.live.update(&resource, &assignment, &mut self.registry, &self.environment);
+                entry.made_of = Some((resource, assignment));
+                view
+            }
+            Verdict::Gone(_) if entry.made_of.is_some() && gone_at.is_none_or(|at| now < at) => {
+                self.leaving.insert(index, gone_at.unwrap_or(now + REMOVAL_GRACE));
+                return false;
+            }
+            Verdict::Fail(failure) | Verdict::Gone(failure) => {
+                if matches!(&entry.view.state, ClusterState::Failed(before) if *before == failure) {
+                    return false;
+                }
+                entry.made_of = None;
+                entry.live.fail(failure)
+            }
+        };
+        entry.view = Arc::new(view);
+        self.views.set(index, Some(entry.view.clone()));
+        true
+    }
+
     /// When [`update`](Self::update) has something to do even if nothing new is heard.
     pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.entries.iter().filter_map(|(_, entry)| entry.gone_at).min()
+        self.leaving.values().min().copied()
     }
 
     /// Whether it is known what the cluster in this place is, or that it is not.
@@ -141,46 +205,31 @@ impl Clusters {
         !matches!(self.entries[index.0].view.state, ClusterState::Pending)
     }
 
-    /// Lets go of the clusters that are in none of the places `in_use`; whether there were any.
-    pub(super) fn sweep(&mut self, in_use: impl Iterator<Item = ClusterIndex>) -> bool {
-        for index in in_use {
-            self.entries[index.0].marked = true;
-        }
-        let before = self.entries.len();
-        let by_key = &mut self.by_key;
-        self.entries.retain(|_, entry| {
-            let keep = std::mem::replace(&mut entry.marked, false);
-            if !keep {
-                by_key.remove(&entry.key);
+    /// Lets go of the clusters that no routes lead to any more; whether there were any.
+    pub(super) fn sweep(&mut self) -> bool {
+        let mut swept = false;
+        for index in std::mem::take(&mut self.idle) {
+            if self.entries.get(index).is_some_and(|entry| entry.uses == 0) {
+                let mut entry = self.entries.remove(index);
+                self.assignments.switch(index, &mut entry.assignment, None);
+                self.names.remove(&entry.key.name, index);
+                self.by_key.remove(&entry.key);
+                self.leaving.remove(&index);
+                self.views.set(index, None);
+                swept = true;
             }
-            keep
-        });
-        self.entries.len() != before
+        }
+        swept
     }
 
-    /// The names of the clusters and assignments that have to be subscribed to.
-    pub(super) fn wanted(&self, client: Option<&Client<Kind>>) -> (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>) {
-        let names = || {
-            let discovered = self.entries.iter().filter(|(_, entry)| entry.key.discovered);
-            discovered.map(|(_, entry)| entry.key.name.clone())
-        };
-        let assignments = names().filter_map(|name| match client?.get(Kind::Cluster, &name)?.value()? {
-            Resource::Cluster(cluster) => match &cluster.endpoints {
-                EndpointSource::Named(assignment) => Some(assignment.clone()),
-                EndpointSource::Inline(_) => None,
-            },
-            _ => None,
-        });
-        (names().collect(), assignments.collect())
+    /// The resources to subscribe to from now on, and those no more.
+    pub(super) fn interests(&mut self) -> [(Kind, &mut Interest); 2] {
+        [(Kind::Cluster, &mut self.names), (Kind::Endpoint, &mut self.assignments)]
     }
 
     /// Every cluster, in its place.
-    pub(super) fn views(&self) -> Vec<Option<Arc<ClusterView>>> {
-        let mut views = vec![None; self.entries.capacity()];
-        for (index, entry) in &self.entries {
-            views[index] = Some(entry.view.clone());
-        }
-        views
+    pub(super) fn views(&self) -> Slots<Arc<ClusterView>> {
+        self.views.clone()
     }
 
     /// Every endpoint that somebody uses.
@@ -190,16 +239,21 @@ impl Clusters {
 }
 
 impl Entry {
-    fn verdict(&self, client: Option<&Client<Kind>>) -> Verdict {
-        let resource = match &self.given {
-            Some(given) => given.clone(),
-            None => match self.lookup_cluster(client) {
-                Ok(resource) => resource,
-                Err(verdict) => return verdict,
-            },
-        };
+    /// The cluster, or why there is none.
+    fn resource(&self, client: Option<&Client<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
+        match &self.given {
+            Some(given) => Ok(given.clone()),
+            None => self.lookup_cluster(client),
+        }
+    }
+
+    /// What is to become of a cluster that is there.
+    fn verdict(resource: Arc<ClusterResource>, client: Option<&Client<Kind>>) -> Verdict {
         let name = match &resource.endpoints {
-            EndpointSource::Inline(assignment) => return Verdict::Use(resource.clone(), assignment.clone()),
+            EndpointSource::Inline(assignment) => {
+                let assignment = assignment.clone();
+                return Verdict::Use(resource, assignment);
+            }
             EndpointSource::Named(name) => name,
         };
         let Some(entry) = client.and_then(|client| client.get(Kind::Endpoint, name)) else {
@@ -207,7 +261,10 @@ impl Entry {
         };
         match (&entry.state, &entry.rejection) {
             (State::Present(present), _) => match &present.value {
-                Resource::Endpoint(assignment) => Verdict::Use(resource.clone(), assignment.clone()),
+                Resource::Endpoint(assignment) => {
+                    let assignment = assignment.clone();
+                    Verdict::Use(resource, assignment)
+                }
                 _ => Verdict::Wait,
             },
             (State::Pending, Some(rejection)) => {

@@ -71,7 +71,10 @@ impl Driver {
                     }
                     None => return,
                 },
-                turn = next_turn(self.client.as_mut()) => self.tell(&turn),
+                turn = next_turn(self.client.as_mut()) => {
+                    self.tell(&turn);
+                    turn.changes.iter().for_each(|change| self.assembler.hear(change.kind, &change.name));
+                }
                 () = at(timer) => {}
             }
             self.step();
@@ -95,18 +98,37 @@ impl Driver {
     /// Brings subscriptions and snapshot up to date.
     fn step(&mut self) {
         let now = self.environment.clock.now();
-        let snapshot = self.assembler.run(now, self.client.as_ref());
-        if let Some(client) = &mut self.client {
-            for (kind, names) in self.assembler.wanted(client) {
-                client.subscribe(kind, &names);
+        loop {
+            self.assembler.run(now, self.client.as_ref());
+            if !self.subscribe() {
+                break;
             }
         }
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = self.assembler.snapshot() {
             let number = snapshot.number;
             tracing::debug!(number, "snapshot");
             self.published.publish(snapshot);
             self.environment.events.emit(|| Event::Snapshot(number));
         }
+    }
+
+    /// Subscribes to what is used; whether something of it is known already.
+    fn subscribe(&mut self) -> bool {
+        let Some(client) = &mut self.client else { return false };
+        let mut known = Vec::new();
+        for (kind, interest) in self.assembler.interests() {
+            let (added, removed) = interest.difference();
+            if added.is_empty() && removed.is_empty() {
+                continue;
+            }
+            client.subscribe(kind, &added, &removed);
+            let is_known = |name: &Arc<str>| {
+                client.get(kind, name).is_some_and(|entry| !matches!(entry.state, State::Pending))
+            };
+            known.extend(added.into_iter().filter(is_known).map(|name| (kind, name)));
+        }
+        known.iter().for_each(|(kind, name)| self.assembler.hear(*kind, name));
+        !known.is_empty()
     }
 
     /// Tells the outside what the control plane said.

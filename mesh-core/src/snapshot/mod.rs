@@ -8,8 +8,10 @@ mod assemble;
 mod clusters;
 pub mod driver;
 pub mod handle;
+mod interest;
 pub mod report;
 mod target;
+mod wanted;
 
 pub use self::clusters::REMOVAL_GRACE;
 pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
@@ -17,6 +19,7 @@ pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
 use crate::cluster::ClusterView;
 use crate::error::Failure;
 use crate::route::{ClusterIndex, RouteTable};
+use crate::slots::Slots;
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +34,8 @@ pub struct Snapshot {
     pub control_plane_error: Option<Arc<str>>,
     /// Whether the mesh is closed.
     pub closed: bool,
-    targets: Vec<Option<Arc<TargetView>>>,
-    clusters: Vec<Option<Arc<ClusterView>>>,
+    targets: Slots<Arc<TargetView>>,
+    clusters: Slots<Arc<ClusterView>>,
 }
 
 /// A target as one snapshot has it.
@@ -76,18 +79,18 @@ impl Snapshot {
     /// A target; none if it is not there yet.
     #[must_use]
     pub fn target(&self, id: TargetId) -> Option<&TargetView> {
-        self.targets.get(id.slot)?.as_deref().filter(|view| view.id == id)
+        self.targets.get(id.slot).map(|view| &**view).filter(|view| view.id == id)
     }
 
     /// A cluster that a route of this snapshot leads to.
     #[must_use]
     pub fn cluster(&self, index: ClusterIndex) -> Option<&Arc<ClusterView>> {
-        self.clusters.get(index.0)?.as_ref()
+        self.clusters.get(index.0)
     }
 
     /// Every cluster.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<ClusterView>> {
-        self.clusters.iter().flatten()
+        self.clusters.iter()
     }
 }
 

@@ -6,7 +6,6 @@ use super::link::{Link, Source};
 use super::session::{Change, Session};
 use crate::clock::{Instant, Timer};
 use crate::net::Environment;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -58,9 +57,10 @@ impl<K: ResourceKind> Client<K> {
         self.session.entries(kind)
     }
 
-    /// Subscribes to exactly `names` of a kind; takes effect when [`turn`](Self::turn) is polled next.
-    pub fn subscribe(&mut self, kind: K, names: &BTreeSet<Arc<str>>) {
-        self.session.subscribe(kind, names);
+    /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already. Takes effect
+    /// when [`turn`](Self::turn) is polled next.
+    pub fn subscribe(&mut self, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
+        self.session.change_subscription(kind, added, removed);
     }
 
     /// The last version of a kind that was accepted whole.

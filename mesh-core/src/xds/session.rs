@@ -113,6 +113,11 @@ impl<K: ResourceKind> Session<K> {
         self.subscriptions[kind.index()].set(names);
     }
 
+    /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already.
+    pub fn change_subscription(&mut self, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
+        self.subscriptions[kind.index()].change(added, removed);
+    }
+
     /// Whether a stream has to be opened now; if so the caller opens one and reports
     /// [`opened`](Self::opened) or [`closed`](Self::closed).
     pub fn should_open(&mut self, now: Instant) -> bool {

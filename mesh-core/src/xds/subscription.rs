@@ -86,6 +86,23 @@ impl<K: ResourceKind> Subscription<K> {
         }
     }
 
+    /// Subscribes to the names `added`, and to those `removed` no more; either may be so already.
+    pub(super) fn change(&mut self, added: &[Arc<str>], removed: &[Arc<str>]) {
+        let mut changed = false;
+        for name in removed {
+            changed |= self.entries.remove(name).is_some();
+        }
+        for name in added {
+            if !self.entries.contains_key(name) {
+                self.entries.insert(name.clone(), Entry::new());
+                changed = true;
+            }
+        }
+        if changed {
+            self.due.get_or_insert(Reply::Plain);
+        }
+    }
+
     /// A new stream is up: everything has to be asked for again.
     pub(super) fn stream_opened(&mut self) {
         self.nonce.clear();
