@@ -187,6 +187,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
+// ===== impl Connection =====
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.vitals.let_go();
+    }
+}
+
 // ===== impl Permit =====
 
 impl Permit {

@@ -11,9 +11,9 @@ use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong, Reason};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -50,6 +50,9 @@ pub struct Vitals {
     in_flight: AtomicUsize,
     draining: AtomicBool,
     settled: Notify,
+    let_go: AtomicBool,
+    /// Wakes the driver, whose task is always the same.
+    driver: OnceLock<Waker>,
 }
 
 /// Why a connection takes no new streams.
@@ -105,6 +108,8 @@ impl Vitals {
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             settled: Notify::new(),
+            let_go: AtomicBool::new(false),
+            driver: OnceLock::new(),
         })
     }
 
@@ -135,6 +140,14 @@ impl Vitals {
     /// Gives a claimed stream back.
     pub fn release(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Nobody opens streams any more: the connection closes once those there are have ended.
+    pub fn let_go(&self) {
+        self.let_go.store(true, Ordering::Release);
+        if let Some(driver) = self.driver.get() {
+            driver.wake_by_ref();
+        }
     }
 
     /// Streams claimed at present.
@@ -192,6 +205,11 @@ impl<F: FnOnce(Drained) + Unpin> Future for Driver<F> {
             }
         };
 
+        this.vitals.driver.get_or_init(|| cx.waker().clone());
+        // Looking comes after the waker is there, so that no one who lets go is missed.
+        if this.probe.is_some() && this.vitals.let_go.load(Ordering::Acquire) {
+            this.probe = None;
+        }
         if let Poll::Ready(result) = Pin::new(&mut this.connection).poll(cx) {
             drain(result.map_or_else(Drained::Error, |()| Drained::Closed), &mut this.probe, &this.vitals);
             return Poll::Ready(());
