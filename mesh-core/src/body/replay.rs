@@ -169,7 +169,11 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Stream<B> {
                     return Poll::Ready(match end {
                         End::Plain => None,
                         End::Trailers(trailers) => Some(Ok(Frame::trailers(trailers.clone()))),
-                        End::Failed(error) => error.take().map(Err),
+                        // A body that failed must never pass for one that is complete.
+                        End::Failed(error) => {
+                            let error = error.take();
+                            Some(Err(error.unwrap_or_else(|| "the body failed at an earlier try".into())))
+                        }
                     });
                 }
             }
@@ -219,7 +223,9 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for ReplayBody<B
         };
         let kept = stream.pieces.iter().skip(position).map(|piece| piece.len() as u64).sum::<u64>();
         let rest = match stream.end {
-            Some(_) => SizeHint::with_exact(0),
+            Some(End::Plain) => SizeHint::with_exact(0),
+            // A length would let HTTP/1.1 stop before the error or the trailers.
+            Some(End::Trailers(_) | End::Failed(_)) => SizeHint::new(),
             None => stream.body.size_hint(),
         };
         let mut hint = SizeHint::new();
@@ -326,6 +332,29 @@ mod tests {
         let again = replay.body();
         assert_eq!(again.size_hint().exact(), Some(5));
         assert!(!again.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_fails_after_its_first_piece_has_no_length_and_fails_every_reader() {
+        let frames = [Ok(Frame::data(Bytes::from_static(b"12345"))), Err("broken")];
+        let replay = Replay::new(StreamBody::new(tokio_stream::iter(frames)), 100);
+        assert!(!replay.is_whole());
+        for _ in 0..2 {
+            let mut body = replay.body();
+            assert_eq!(body.size_hint().exact(), None);
+            while let Some(Ok(_)) = body.frame().await {}
+            let mut body = replay.body();
+            assert!(!body.is_end_stream());
+            assert!(body.frame().await.unwrap().is_err());
+            assert!(body.frame().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_length_does_not_hide_trailers() {
+        let replay = Replay::new(pieces(&["12345"], true), 100);
+        assert_eq!(replay.body().size_hint().exact(), None);
+        assert_eq!(replay.body().size_hint().lower(), 5);
     }
 
     #[tokio::test]
