@@ -32,10 +32,14 @@ pub(super) async fn run(endpoint: Weak<Endpoint>) {
         if connected.take().is_some() && !lost_at_once {
             failures = 0;
         }
+        let anew = strong.connections() == 0;
         let failed = lost_at_once
             || match strong.connect().await {
                 Ok(()) => {
                     connected = Some(clock.now());
+                    if anew {
+                        strong.load.forget(clock.now());
+                    }
                     strong.set_readiness(Readiness::Ready, None);
                     false
                 }

@@ -22,6 +22,8 @@ pub struct Load {
     latency: AtomicU64,
     requests: AtomicU64,
     failures: AtomicU64,
+    /// Microseconds since the epoch, before which nothing counts.
+    fresh_since: AtomicU64,
 }
 
 impl Load {
@@ -34,7 +36,19 @@ impl Load {
             latency: AtomicU64::new(PeakEwma::default().to_bits()),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            fresh_since: AtomicU64::new(0),
         }
+    }
+
+    /// The endpoint is connected anew: how it did before says nothing about how it does now, and without this its last
+    /// failures would keep requests away for minutes.
+    pub fn forget(&self, now: Instant) {
+        self.fresh_since.store(self.micros(now), Ordering::Relaxed);
+        self.latency.store(PeakEwma::default().to_bits(), Ordering::Relaxed);
+    }
+
+    fn micros(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.epoch).as_micros() as u64
     }
 
     /// The cost of one more request: latency times requests, in microseconds (Finagle's peak EWMA).
@@ -62,8 +76,17 @@ impl Load {
 
     /// An answer came after `latency`.
     pub fn observe(&self, now: Instant, latency: Duration) {
+        self.record(now, latency, latency);
+    }
+
+    /// Takes in a sample of a request that took `latency`.
+    fn record(&self, now: Instant, latency: Duration, sample: Duration) {
+        let since = self.micros(now).saturating_sub(latency.as_micros() as u64);
+        if since < self.fresh_since.load(Ordering::Relaxed) {
+            return;
+        }
         let stamp = ewma::stamp(self.epoch, now);
-        let next = |bits| Some(PeakEwma::from_bits(bits).observe(stamp, latency, DEFAULT_DECAY).to_bits());
+        let next = |bits| Some(PeakEwma::from_bits(bits).observe(stamp, sample, DEFAULT_DECAY).to_bits());
         // Never fails: `next` always returns a value.
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
@@ -71,7 +94,7 @@ impl Load {
     /// A request failed after `latency`.
     pub fn observe_failure(&self, now: Instant, latency: Duration) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.observe(now, latency.max(FAILURE_PENALTY));
+        self.record(now, latency, latency.max(FAILURE_PENALTY));
     }
 
     /// Requests in flight.
@@ -125,6 +148,19 @@ mod tests {
         load.begin();
         assert_eq!(load.cost(now), 30_000.0);
         assert_eq!((load.pending(), load.totals()), (2, (2, 0)));
+    }
+
+    #[test]
+    fn what_was_before_a_new_connection_is_forgotten() {
+        let start = Clock::system().now();
+        let load = Load::new(start);
+        load.observe_failure(start + MS(10), MS(5));
+        load.forget(start + MS(100));
+        assert_eq!((load.cost(start + MS(100)), load.totals().1), (0.0, 1));
+        load.observe_failure(start + MS(110), MS(20));
+        assert_eq!(load.latency(start + MS(110)), None, "it began before");
+        load.observe_failure(start + MS(120), MS(20));
+        assert_eq!(load.latency(start + MS(120)), Some(FAILURE_PENALTY));
     }
 
     #[test]
