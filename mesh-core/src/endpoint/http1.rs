@@ -10,16 +10,18 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 /// Connections kept open to one endpoint while they are not in use.
 pub const MAX_IDLE_CONNECTIONS: usize = 64;
@@ -40,15 +42,38 @@ pub(super) struct Http1 {
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Instant,
 }
+
+/// A connection. Dropping it closes it, whatever goes on over it.
+#[derive(Debug)]
+struct Connection {
+    sender: Sender,
+    _task: AbortOnDrop,
+}
+
+#[derive(Debug)]
+struct AbortOnDrop(AbortHandle);
 
 /// The body of a response; gives its connection back when it was read to the end.
 #[derive(Debug)]
 pub struct Http1Body {
     incoming: Incoming,
-    connection: Option<(Sender, Arc<Endpoint>)>,
+    connection: Option<(Connection, Arc<Endpoint>)>,
+    upload: Arc<UploadState>,
+}
+
+/// Whether the request body is out of use: sent, failed or not wanted any more.
+#[derive(Debug, Default)]
+struct UploadState {
+    over: AtomicBool,
+}
+
+/// A request body that tells when it is out of use.
+struct Upload<B> {
+    body: B,
+    state: Arc<UploadState>,
 }
 
 // ===== impl Http1 =====
@@ -65,9 +90,9 @@ impl Http1 {
 
     /// Makes a connection out of a byte stream and keeps it for the first request.
     pub(super) async fn add(&self, io: Io, environment: &Environment) -> Result<(), String> {
-        let sender = handshake(io, environment).await.map_err(|error| error.to_string())?;
+        let connection = handshake(io, environment).await.map_err(|error| error.to_string())?;
         self.reachable.store(true, Ordering::Relaxed);
-        self.put(sender, environment.clock.now());
+        self.put(connection, environment.clock.now());
         Ok(())
     }
 
@@ -77,24 +102,27 @@ impl Http1 {
     }
 
     /// The connection that was used last, which is the least likely to be closed by the server.
-    fn take(&self, now: Instant) -> Option<Sender> {
+    fn take(&self, now: Instant) -> Option<Connection> {
         let mut idle = self.lock();
-        while let Some(Idle { sender, since }) = idle.pop() {
+        while let Some(Idle { connection, since }) = idle.pop() {
             if now.saturating_duration_since(since) >= IDLE_TIMEOUT {
                 // Those below are older still.
                 idle.clear();
-            } else if !sender.is_closed() {
-                return Some(sender);
+            } else if !connection.sender.is_closed() {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn put(&self, sender: Sender, now: Instant) {
+    fn put(&self, connection: Connection, now: Instant) {
         let mut idle = self.lock();
-        idle.retain(|idle| !idle.sender.is_closed());
+        idle.retain(|idle| {
+            let age = now.saturating_duration_since(idle.since);
+            !idle.connection.sender.is_closed() && age < IDLE_TIMEOUT
+        });
         if idle.len() < MAX_IDLE_CONNECTIONS && self.reachable.load(Ordering::Relaxed) {
-            idle.push(Idle { sender, since: now });
+            idle.push(Idle { connection, since: now });
         }
     }
 
@@ -104,14 +132,14 @@ impl Http1 {
     }
 }
 
-async fn handshake(io: Io, environment: &Environment) -> Result<Sender, hyper::Error> {
+async fn handshake(io: Io, environment: &Environment) -> Result<Connection, hyper::Error> {
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
-    environment.tasks.spawn_to_end(async move {
+    let task = environment.tasks.spawn_to_end(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "HTTP/1.1 connection ended");
         }
     });
-    Ok(sender)
+    Ok(Connection { sender, _task: AbortOnDrop(task) })
 }
 
 /// Sends a request over a connection that is not in use, or over a new one.
@@ -125,23 +153,26 @@ pub(super) async fn send<B: RequestBody>(
     };
     to_origin_form(&mut head);
     let repeatable = is_idempotent(&head.method);
-    let mut request = Request::from_parts(head, body.map_err(Into::into).boxed_unsync());
+    let upload = Arc::<UploadState>::default();
+    let body = UnsyncBoxBody::new(Upload { body, state: upload.clone() });
+    let mut request = Request::from_parts(head, body);
     let environment = &endpoint.environment;
     loop {
-        let (mut sender, reused) = match http1.take(environment.clock.now()) {
-            Some(sender) => (sender, true),
+        let (mut connection, reused) = match http1.take(environment.clock.now()) {
+            Some(connection) => (connection, true),
             None => (connect(&endpoint).await?, false),
         };
-        if let Err(error) = sender.ready().await {
+        if let Err(error) = connection.sender.ready().await {
             if reused {
                 continue;
             }
             return Err(from_hyper(error, true, false));
         }
-        match sender.try_send_request(request).await {
+        match connection.sender.try_send_request(request).await {
             Ok(response) => {
                 let body = |incoming| {
-                    let mut body = Http1Body { incoming, connection: Some((sender, endpoint.clone())) };
+                    let connection = Some((connection, endpoint.clone()));
+                    let mut body = Http1Body { incoming, connection, upload };
                     body.give_back();
                     TransportBody::Http1(body)
                 };
@@ -157,7 +188,7 @@ pub(super) async fn send<B: RequestBody>(
 }
 
 /// A new connection for one request.
-async fn connect(endpoint: &Endpoint) -> Result<Sender, Error> {
+async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
     let environment = &endpoint.environment;
     let connect = async {
         let io = environment.dialer.dial(&endpoint.key.address, endpoint.key.options.connect_timeout).await?;
@@ -198,8 +229,12 @@ fn is_idempotent(method: &Method) -> bool {
 
 fn from_hyper(error: hyper::Error, unsent: bool, stale: bool) -> Error {
     let (kind, detail) = match &error {
-        error if error.is_user() => (Kind::RequestBody, "the request body failed"),
-        error if error.is_parse() => (Kind::Protocol, "the endpoint does not speak HTTP/1.1"),
+        error if error.is_user() || error.is_body_write_aborted() => {
+            (Kind::RequestBody, "the request body failed")
+        }
+        error if error.is_parse() || is_malformed(error) => {
+            (Kind::Protocol, "the endpoint does not speak HTTP/1.1")
+        }
         _ if unsent => (Kind::Refused, "the endpoint closed the connection before the request was sent"),
         _ => (Kind::Reset, "the connection broke"),
     };
@@ -209,6 +244,49 @@ fn from_hyper(error: hyper::Error, unsent: bool, stale: bool) -> Error {
         _ => RetrySafety::Unknown,
     };
     Error::new(kind, detail).with_safety(safety).with_source(error)
+}
+
+/// Whether a part of a body, such as the length of a chunk, cannot be understood.
+fn is_malformed(error: &hyper::Error) -> bool {
+    use std::io::{self, ErrorKind};
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(|io| matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput))
+}
+
+// ===== impl AbortOnDrop =====
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+// ===== impl Upload =====
+
+impl<B: RequestBody> Body for Upload<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Upload<B> {
+    fn drop(&mut self) {
+        self.state.over.store(true, Ordering::Release);
+    }
 }
 
 // ===== impl Http1Body =====
@@ -242,11 +320,43 @@ impl Http1Body {
 
     /// Gives the connection back once nothing more comes over it for this response.
     fn give_back(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some((sender, endpoint)) = self.connection.take()
-            && let Transport::Http1(http1) = &endpoint.transport
-        {
-            http1.put(sender, endpoint.environment.clock.now());
+        if !self.incoming.is_end_stream() {
+            return;
+        }
+        let Some((connection, endpoint)) = self.connection.take() else { return };
+        if !self.upload.over.load(Ordering::Acquire) {
+            // The endpoint has answered in full and may still want the rest of the request.
+            give_back_when_ready(connection, endpoint);
+        } else if let Transport::Http1(http1) = &endpoint.transport {
+            http1.put(connection, endpoint.environment.clock.now());
         }
     }
+}
+
+impl Drop for Http1Body {
+    fn drop(&mut self) {
+        // A response that nobody reads to its end: the connection may be used again if its rest is there already, which
+        // hyper finds out at once. While the request is still being sent, closing is the only way to stop.
+        if let Some((connection, endpoint)) = self.connection.take()
+            && self.upload.over.load(Ordering::Acquire)
+        {
+            give_back_when_ready(connection, endpoint);
+        }
+    }
+}
+
+/// Gives a connection back as soon as it can take another request, unless it closes before.
+fn give_back_when_ready(mut connection: Connection, endpoint: Arc<Endpoint>) {
+    if Handle::try_current().is_err() {
+        // Dropped outside of the runtime, where nothing can wait.
+        return;
+    }
+    let tasks = endpoint.environment.tasks.clone();
+    tasks.spawn_to_end(async move {
+        if connection.sender.ready().await.is_ok()
+            && let Transport::Http1(http1) = &endpoint.transport
+        {
+            http1.put(connection, endpoint.environment.clock.now());
+        }
+    });
 }
