@@ -192,6 +192,11 @@ where
                 }
                 StateProjection::Pausing { timer } => {
                     ready!(timer.poll_expired(cx));
+                    // A service that is not of the stack may have to make itself ready for each request.
+                    let readiness = ready!(this.service.inner.poll_ready(cx));
+                    if let Err(error) = readiness {
+                        return Poll::Ready(Err(Error::from_boxed(error.into())));
+                    }
                     let request = R::from_parts(this.head.to_parts(), this.replay.body(), this.cx.clone());
                     let future = this.service.inner.call(request);
                     this.state.set(State::Trying { future });
