@@ -20,10 +20,12 @@ use crate::xds::link::Source;
 use crate::xds::session::{DEFAULT_STREAM_BACKOFF, Session};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 /// The scheme of targets that the control plane knows.
 const XDS_SCHEME: &str = "xds";
@@ -151,6 +153,12 @@ impl Mesh {
         let (reply, report) = oneshot::channel();
         self.targets.command(Command::Report(reply));
         report.await.map_err(|_| Error::new(Kind::Closed, "the mesh is closed"))
+    }
+
+    /// Runs `task` until it is done or the mesh ends: for what is built on top of a mesh. It must not hold a `Mesh`, which
+    /// would then not end.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.targets.environment().tasks.spawn(task)
     }
 
     /// Tasks that the mesh has started and that have not ended.

@@ -66,7 +66,8 @@ impl Driver {
                             go_on = self.obey(command);
                         }
                         if !go_on {
-                            return self.published.close();
+                            self.published.close();
+                            return self.environment.tasks.stop();
                         }
                     }
                     None => return,
