@@ -2,6 +2,7 @@
 
 use super::InFlight;
 use crate::clock::{Instant, Timer};
+use crate::cluster::Cluster;
 use crate::dialect::{Class, Dialect, Outcome};
 use crate::endpoint::{Endpoint, TransportBody};
 use crate::error::{Error, Kind};
@@ -17,6 +18,7 @@ use std::task::{Context, Poll};
 pub struct ResponseBody<D> {
     body: TransportBody,
     in_flight: InFlight,
+    cluster: Arc<Cluster>,
     dialect: D,
     /// How it went, as far as the head told; if it did not, the trailers will.
     outcome: Option<Outcome>,
@@ -29,11 +31,12 @@ impl<D> ResponseBody<D> {
     pub(crate) fn new(
         body: TransportBody,
         in_flight: InFlight,
+        cluster: Arc<Cluster>,
         dialect: D,
         outcome: Option<Outcome>,
         deadline: Option<Instant>,
     ) -> Self {
-        Self { body, in_flight, dialect, outcome, deadline, timer: None }
+        Self { body, in_flight, cluster, dialect, outcome, deadline, timer: None }
     }
 
     /// The endpoint that answered.
@@ -63,7 +66,7 @@ impl<D> ResponseBody<D> {
     fn fail(&mut self, error: Error) -> Error {
         self.in_flight.observe(self.endpoint().clock().now(), Class::Failure);
         self.in_flight.end();
-        error.with_endpoint(self.endpoint().label())
+        error.with_endpoint(self.endpoint().label()).with_cluster(&self.cluster.name)
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {

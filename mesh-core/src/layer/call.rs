@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Extensions, Request, Response};
 use http_body::Body;
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A request that was routed: the request, and beside it what the layers need to know.
 #[derive(Debug)]
@@ -49,7 +49,14 @@ pub struct CallContext {
     pub excluded: SmallVec<[Arc<str>; 2]>,
     /// Where decisions are written down.
     pub trace: Option<CallTrace>,
+    /// The endpoint that was tried last, for those above who end the call; there if the time of the call or of its tries
+    /// is limited.
+    pub tried: Option<Arc<LastTried>>,
 }
+
+/// The endpoint that was tried last, by its label.
+#[derive(Debug, Default)]
+pub struct LastTried(Mutex<Option<Arc<str>>>);
 
 /// A request as layers see it: plain, or as a [`Call`] of the stack.
 pub trait LayerRequest: Sized {
@@ -101,6 +108,17 @@ impl CallContext {
             .with_cluster(&self.cluster.cluster.name)
     }
 
+    /// Names what is known to whoever gives up waiting.
+    #[must_use]
+    pub(crate) fn explain_timeout(&self, error: Error) -> Error {
+        let endpoint = self.tried.as_ref().and_then(|tried| tried.get());
+        let error = self.explain(error);
+        match endpoint {
+            Some(endpoint) => error.with_endpoint(&endpoint),
+            None => error,
+        }
+    }
+
     /// When to try again, by the route.
     #[must_use]
     pub fn retry_policy(&self) -> Option<&Arc<RetryPolicy>> {
@@ -108,6 +126,19 @@ impl CallContext {
             Action::Forward(forward) => forward.retry.as_ref(),
             Action::Unsupported(_) => None,
         }
+    }
+}
+
+// ===== impl LastTried =====
+
+impl LastTried {
+    /// An endpoint is tried.
+    pub(crate) fn set(&self, endpoint: &Arc<str>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.clone());
+    }
+
+    fn get(&self) -> Option<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Errors: [`Kind::Deadline`].
 
-use super::LayerRequest;
+use super::{CallContext, LayerRequest};
 use crate::clock::{self, Timer};
 use crate::error::{BoxError, Error, Kind};
 use http::Response;
@@ -38,6 +38,8 @@ pin_project! {
         #[pin]
         inner: F,
         timer: Timer,
+        // Says what the call was about; there if it is routed and its time is limited.
+        cx: Option<Box<CallContext>>,
     }
 }
 
@@ -82,7 +84,8 @@ where
             Some(cx) => cx.deadline,
             None => self.timeout.map(|timeout| clock::now() + timeout),
         };
-        DeadlineFuture { inner: self.inner.call(request), timer: Timer::at(deadline) }
+        let cx = deadline.and_then(|_| request.routed().cloned().map(Box::new));
+        DeadlineFuture { inner: self.inner.call(request), timer: Timer::at(deadline), cx }
     }
 }
 
@@ -99,7 +102,13 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map_err(|error| Error::from_boxed(error.into())));
         }
-        this.timer.poll_expired(cx).map(|()| Err(Error::new(Kind::Deadline, "the time for the call is over")))
+        this.timer.poll_expired(cx).map(|()| {
+            let error = Error::new(Kind::Deadline, "the time for the call is over");
+            Err(match this.cx {
+                Some(cx) => cx.explain_timeout(error),
+                None => error,
+            })
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Chain, Error, Kind, RetrySafety};
 use crate::overrides::Decision;
 use crate::route::RequestHead;
 use crate::snapshot::handle::Routing;
-use crate::xds::RESOURCE_TIMEOUT;
+use crate::xds::CONFIGURATION_TIMEOUT;
 use http::Response;
 use http::request::Parts;
 use http_body::Body;
@@ -157,7 +157,7 @@ async fn wait(cx: CallContext) -> Result<Choice, NoChoice> {
             Pick::Pending => {
                 tokio::select! {
                     () = snapshot => {}
-                    () = sleep_until(cx.started + RESOURCE_TIMEOUT) => {
+                    () = sleep_until(cx.started + CONFIGURATION_TIMEOUT) => {
                         return Err(NoChoice::Failed(unconfigured(&cx)));
                     }
                 }
@@ -169,7 +169,7 @@ async fn wait(cx: CallContext) -> Result<Choice, NoChoice> {
 
 fn unconfigured(cx: &CallContext) -> Error {
     let snapshot = cx.target.published().load();
-    let error = Error::new(Kind::Unconfigured, format!("no configuration within {RESOURCE_TIMEOUT:?}"));
+    let error = Error::new(Kind::Unconfigured, format!("no configuration within {CONFIGURATION_TIMEOUT:?}"));
     match &snapshot.control_plane_error {
         Some(reason) => error.with_source(&**reason),
         None => error,
@@ -191,6 +191,9 @@ fn send<D: Dialect, B: RequestBody>(
     }
     dialect.stamp(&mut head.headers, remaining, cx.previous_tries);
     cx.note(now, || Decision::Try(endpoint.label().clone()));
+    if let Some(tried) = &cx.tried {
+        tried.set(endpoint.label());
+    }
     let in_flight = InFlight::begin(endpoint, now);
     match claim.send(head, body) {
         Ok(exchange) => State::Sent { exchange, in_flight: Some(in_flight) },
@@ -251,7 +254,10 @@ impl<D: Dialect, B> DispatchFuture<D, B> {
                 }
                 self.cx.note(now, || Decision::Answer { status: response.status().as_u16() });
                 let deadline = self.cx.deadline;
-                Ok(response.map(|body| ResponseBody::new(body, in_flight, self.dialect, outcome, deadline)))
+                let cluster = self.cx.cluster.cluster.clone();
+                let body =
+                    |body| ResponseBody::new(body, in_flight, cluster, self.dialect, outcome, deadline);
+                Ok(response.map(body))
             }
             Err(error) => {
                 in_flight.observe(now, self.dialect.error(&error).class);

@@ -1,7 +1,7 @@
 //! Chooses the route, once for each call; every try then sees the same.
 //!
 //! The top of the stack: it turns a plain request into a [`Call`]. A call that comes before the configuration waits for
-//! it, within the caller's time limit and at most [`RESOURCE_TIMEOUT`]; the time of the call runs from the start, the
+//! it, within the caller's time limit and at most [`CONFIGURATION_TIMEOUT`]; the time of the call runs from the start, the
 //! wait included.
 //!
 //! Errors: what [`TargetHandle::route`] says; [`Kind::Unconfigured`]; [`Kind::Deadline`] while waiting.
@@ -12,9 +12,9 @@ use crate::dialect::{Dialect, TimeLimits};
 use crate::endpoint::RequestBody;
 use crate::error::{Error, Kind};
 use crate::overrides::{CallTrace, Decision, Overrides};
-use crate::route::{Action, RequestHead};
+use crate::route::{Action, RequestHead, Route};
 use crate::snapshot::handle::{Routing, TargetHandle};
-use crate::xds::RESOURCE_TIMEOUT;
+use crate::xds::CONFIGURATION_TIMEOUT;
 use http::request::Parts;
 use http::uri::{self, Scheme, Uri};
 use http::{Request, Response};
@@ -180,12 +180,13 @@ impl<D: Dialect> Start<D> {
             try_started: now,
             deadline: timeout.map(|timeout| self.at + timeout),
             target: target.clone(),
-            route,
             index,
             cluster,
             previous_tries: 0,
             excluded: SmallVec::new(),
             trace: self.trace.clone(),
+            tried: (timeout.is_some() || limits_tries(&route)).then(Arc::default),
+            route,
         };
         cx.note(now, || Decision::Route {
             route: cx.route.name.clone(),
@@ -200,7 +201,7 @@ impl<D: Dialect> Start<D> {
         if let Some(trace) = &self.trace {
             trace.note(self.at, Decision::Wait);
         }
-        let limit = self.at + RESOURCE_TIMEOUT;
+        let limit = self.at + CONFIGURATION_TIMEOUT;
         let deadline = self.timeout.map(|timeout| self.at + timeout).filter(|deadline| *deadline <= limit);
         let mut expired = std::pin::pin!(sleep_until(deadline.unwrap_or(limit)));
         loop {
@@ -223,13 +224,25 @@ impl<D: Dialect> Start<D> {
             true => {
                 Error::new(Kind::Deadline, "the time for the call is over, and there is no configuration yet")
             }
-            false => Error::new(Kind::Unconfigured, format!("no configuration within {RESOURCE_TIMEOUT:?}")),
+            false => {
+                Error::new(Kind::Unconfigured, format!("no configuration within {CONFIGURATION_TIMEOUT:?}"))
+            }
         };
         let error = error.with_target(&self.target.spec().name);
         match &self.target.published().load().control_plane_error {
             Some(reason) => error.with_source(&**reason),
             None => error,
         }
+    }
+}
+
+/// Whether the route limits the time of each try.
+fn limits_tries(route: &Route) -> bool {
+    match &route.action {
+        Action::Forward(forward) => {
+            forward.retry.as_ref().is_some_and(|policy| policy.per_try_timeout.is_some())
+        }
+        Action::Unsupported(_) => false,
     }
 }
 

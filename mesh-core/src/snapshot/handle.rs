@@ -159,7 +159,8 @@ impl TargetHandle {
             TargetState::Routed(routes) => routes,
         };
         let own = *head.authority == *self.spec.name;
-        let host = if own { routes.host } else { routes.table.find_host(head.authority) };
+        // A request may go by another name than its target does: what serves the target serves it then.
+        let host = if own { None } else { routes.table.find_host(head.authority) }.or(routes.host);
         let Some(host) = host.and_then(|host| routes.table.host(host)) else {
             let why = format!("no virtual host serves {}", head.authority);
             return Routing::Failed(Error::new(Kind::NoRoute, why).with_target(&self.spec.name));

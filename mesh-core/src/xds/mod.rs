@@ -12,4 +12,4 @@ pub mod link;
 pub mod session;
 mod subscription;
 
-pub use self::subscription::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
+pub use self::subscription::{CONFIGURATION_TIMEOUT, RESOURCE_TIMEOUT, UNLISTED_GRACE};

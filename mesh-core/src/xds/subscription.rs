@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// A resource that the control plane has not sent after this time does not exist (gRFC A27).
 pub const RESOURCE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a call waits for configuration. A little longer than [`RESOURCE_TIMEOUT`], so that a call which was there
+/// first learns which resource is missing.
+pub const CONFIGURATION_TIMEOUT: Duration = Duration::from_secs(17);
 /// A resource left out of a response that may have crossed our request counts as absent after this time.
 pub const UNLISTED_GRACE: Duration = Duration::from_millis(250);
 
