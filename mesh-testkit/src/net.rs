@@ -1,8 +1,9 @@
 //! A network in memory, and listeners that work on it as on real sockets.
 
-use mesh_core::net::{Address, Connect, ConnectFuture, Dialer, Io};
+use mesh_core::net::{Address, Connect, ConnectFuture, Dialer, Io, ResolveFuture};
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ const BUFFER: usize = 256 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct VirtualNet {
     places: Arc<Mutex<HashMap<String, Place>>>,
+    names: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,12 @@ impl VirtualNet {
         self.lock().remove(address);
     }
 
+    /// Lets `host` stand for `addresses`; without any, it cannot be looked up.
+    pub fn name(&self, host: &str, addresses: &[IpAddr]) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(host.to_owned(), addresses.to_vec());
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,6 +84,17 @@ impl Connect for VirtualNet {
                     Ok(Io::new(ours))
                 }
                 None => Err(refused()),
+            }
+        })
+    }
+
+    fn resolve(&self, host: &str) -> ResolveFuture {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = names.get(host).cloned().unwrap_or_default();
+        Box::pin(async move {
+            match found.is_empty() {
+                true => Err(io::Error::new(io::ErrorKind::NotFound, "no such name")),
+                false => Ok(found),
             }
         })
     }

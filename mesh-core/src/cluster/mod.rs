@@ -1,5 +1,6 @@
 //! A cluster: what lasts of it, and what it looks like in one snapshot.
 
+pub mod dns;
 mod live;
 mod view;
 

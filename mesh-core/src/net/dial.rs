@@ -5,6 +5,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +21,24 @@ pub const DEFAULT_TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// A connection whose data stays unacknowledged for this long is broken (gRFC A18).
 pub const DEFAULT_TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a host name may take to be looked up.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What [`Connect::connect`] returns.
 pub type ConnectFuture = Pin<Box<dyn Future<Output = io::Result<Io>> + Send>>;
+
+/// What [`Connect::resolve`] returns.
+pub type ResolveFuture = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// A way to reach an address other than the system's sockets: a proxy, a simulated network.
 pub trait Connect: Send + Sync + 'static {
     /// Connects to `address`. The caller limits the time.
     fn connect(&self, address: &Address) -> ConnectFuture;
+
+    /// The addresses of a host. Default: those that the system's resolver knows.
+    fn resolve(&self, host: &str) -> ResolveFuture {
+        Box::pin(system_resolve(host.to_owned()))
+    }
 }
 
 /// Makes connections.
@@ -57,6 +69,30 @@ impl Dialer {
             }
         }
     }
+}
+
+impl Dialer {
+    /// The addresses of `host`, within [`RESOLVE_TIMEOUT`].
+    pub async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let resolve = async {
+            match &self.custom {
+                Some(custom) => custom.resolve(host).await,
+                None => system_resolve(host.to_owned()).await,
+            }
+        };
+        match tokio::time::timeout(RESOLVE_TIMEOUT, resolve).await {
+            Ok(result) => result,
+            Err(_) => {
+                let message = format!("no address of {host} within {RESOLVE_TIMEOUT:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            }
+        }
+    }
+}
+
+async fn system_resolve(host: String) -> io::Result<Vec<IpAddr>> {
+    let found = tokio::net::lookup_host((host, 0)).await?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 impl fmt::Debug for Dialer {

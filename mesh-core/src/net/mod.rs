@@ -9,6 +9,7 @@ mod io;
 pub use self::address::{Address, AddressError};
 pub use self::dial::{
     Connect, ConnectFuture, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TCP_KEEPALIVE, DEFAULT_TCP_USER_TIMEOUT, Dialer,
+    RESOLVE_TIMEOUT, ResolveFuture,
 };
 pub use self::environment::{Environment, MAX_CONCURRENT_CONNECTS};
 pub use self::io::Io;

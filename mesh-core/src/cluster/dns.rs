@@ -1,0 +1,204 @@
+//! Host names that stand for endpoints: when to look each up, and what is known of it.
+//!
+//! An answer that is empty or fails never takes away the addresses that were known: a resolver that is down for a minute
+//! says nothing about the hosts.
+
+use crate::clock::Instant;
+use crate::policy::backoff::Backoff;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A name is looked up again after this time (Envoy `Cluster.dns_refresh_rate`).
+pub const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
+/// The pauses between attempts to look up a name that cannot be (Envoy `Cluster.dns_failure_refresh_rate`).
+pub const DNS_FAILURE_BACKOFF: Backoff =
+    Backoff { base: Duration::from_secs(1), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
+
+/// The names that somebody needs.
+#[derive(Debug, Default)]
+pub struct DnsNames {
+    names: BTreeMap<Arc<str>, Name>,
+}
+
+#[derive(Debug)]
+struct Name {
+    refresh: Duration,
+    /// When to look it up; none while that is under way.
+    due: Option<Instant>,
+    failures: u32,
+    /// The addresses in order, each once; none before the first answer.
+    addresses: Option<Vec<IpAddr>>,
+    error: Option<Arc<str>>,
+    wanted: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup<'a> {
+    /// It has not been looked up yet.
+    Pending,
+    /// These.
+    Addresses(&'a [IpAddr]),
+    /// It never could be looked up, and why.
+    Failed(&'a str),
+}
+
+impl DnsNames {
+    /// Has `host` looked up, at once if it is new and from then on every `refresh`; the shortest that is asked for counts.
+    pub fn want(&mut self, host: &Arc<str>, refresh: Duration, now: Instant) {
+        let name = self.names.entry(host.clone()).or_insert_with(|| Name {
+            refresh,
+            due: Some(now),
+            failures: 0,
+            addresses: None,
+            error: None,
+            wanted: false,
+        });
+        name.refresh = if name.wanted { name.refresh.min(refresh) } else { refresh };
+        name.wanted = true;
+    }
+
+    /// Forgets the names that nobody wanted since the last call.
+    pub fn sweep(&mut self) {
+        self.names.retain(|_, name| std::mem::replace(&mut name.wanted, false));
+    }
+
+    /// The names to look up now; each has to be [`answered`](Self::answered).
+    pub fn due(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let due = self.names.iter_mut().filter(|(_, name)| name.due.is_some_and(|at| at <= now));
+        due.map(|(host, name)| {
+            name.due = None;
+            host.clone()
+        })
+        .collect()
+    }
+
+    /// When [`due`](Self::due) has something to say next.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.names.values().filter_map(|name| name.due).min()
+    }
+
+    /// Takes an answer in; whether it changes what `host` stands for.
+    pub fn answered(
+        &mut self,
+        host: &str,
+        answer: Result<Vec<IpAddr>, String>,
+        now: Instant,
+        entropy: u64,
+    ) -> bool {
+        // It may have been forgotten meanwhile.
+        let Some(name) = self.names.get_mut(host) else { return false };
+        let answer = match answer {
+            Ok(addresses) if addresses.is_empty() => Err("the name has no address".to_owned()),
+            answer => answer,
+        };
+        match answer {
+            Ok(mut addresses) => {
+                addresses.sort_unstable();
+                addresses.dedup();
+                name.failures = 0;
+                name.error = None;
+                name.due = Some(now + name.refresh);
+                let changed = name.addresses.as_ref() != Some(&addresses);
+                name.addresses = Some(addresses);
+                changed
+            }
+            Err(why) => {
+                name.failures = name.failures.saturating_add(1);
+                name.due = Some(now + DNS_FAILURE_BACKOFF.delay(name.failures, entropy));
+                let first = name.error.is_none() && name.addresses.is_none();
+                name.error = Some(why.into());
+                first
+            }
+        }
+    }
+
+    /// What `host` stands for.
+    #[must_use]
+    pub fn get(&self, host: &str) -> Lookup<'_> {
+        match self.names.get(host) {
+            Some(Name { addresses: Some(addresses), .. }) => Lookup::Addresses(addresses),
+            Some(Name { error: Some(error), .. }) => Lookup::Failed(error),
+            _ => Lookup::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn named(host: &str) -> (DnsNames, Arc<str>, Instant) {
+        let (mut names, now) = (DnsNames::default(), Clock::system().now());
+        let host: Arc<str> = host.into();
+        names.want(&host, DEFAULT_DNS_REFRESH, now);
+        (names, host, now)
+    }
+
+    #[test]
+    fn a_name_is_looked_up_at_once_and_then_at_intervals() {
+        let (mut names, host, now) = named("a");
+        assert_eq!(names.due(now), vec![host.clone()]);
+        assert!(names.due(now).is_empty(), "it is under way");
+        assert_eq!((names.get("a"), names.next_timer()), (Lookup::Pending, None));
+        assert!(names.answered("a", Ok(vec![ip(2), ip(1), ip(2)]), now, 0));
+        assert_eq!(names.get("a"), Lookup::Addresses(&[ip(1), ip(2)]));
+        assert_eq!(names.next_timer(), Some(now + DEFAULT_DNS_REFRESH));
+        let later = now + DEFAULT_DNS_REFRESH;
+        assert_eq!(names.due(later), [host]);
+        assert!(!names.answered("a", Ok(vec![ip(1), ip(2)]), later, 0), "the same in another order");
+    }
+
+    #[test]
+    fn a_failure_takes_nothing_away_and_backs_off() {
+        let (mut names, _, now) = named("a");
+        names.due(now);
+        names.answered("a", Ok(vec![ip(1)]), now, 0);
+        let mut pauses = Vec::new();
+        let mut at = now + DEFAULT_DNS_REFRESH;
+        for answer in [Err("SERVFAIL".to_owned()), Ok(Vec::new()), Err("SERVFAIL".to_owned())] {
+            assert_eq!(names.due(at).len(), 1);
+            assert!(!names.answered("a", answer, at, u64::MAX / 2));
+            assert_eq!(names.get("a"), Lookup::Addresses(&[ip(1)]));
+            let next = names.next_timer().unwrap();
+            pauses.push(next - at);
+            at = next;
+        }
+        assert!(pauses[0] >= SECOND * 9 / 10 && pauses.is_sorted(), "{pauses:?}");
+    }
+
+    #[test]
+    fn a_name_that_never_resolved_says_why() {
+        let (mut names, _, now) = named("a");
+        names.due(now);
+        assert!(names.answered("a", Ok(Vec::new()), now, 0));
+        assert_eq!(names.get("a"), Lookup::Failed("the name has no address"));
+        assert!(!names.answered("a", Err("no".into()), now, 0), "still none");
+        assert_eq!(names.get("a"), Lookup::Failed("no"));
+    }
+
+    #[test]
+    fn what_nobody_wants_is_forgotten() {
+        let (mut names, host, now) = named("a");
+        names.due(now);
+        names.sweep();
+        names.want(&host, SECOND, now);
+        names.want(&host, SECOND * 9, now);
+        names.sweep();
+        assert!(names.answered("a", Ok(vec![ip(1)]), now, 0));
+        assert_eq!(names.next_timer(), Some(now + SECOND), "the shortest interval counts");
+        names.sweep();
+        assert_eq!((names.get("a"), names.next_timer()), (Lookup::Pending, None));
+        assert!(!names.answered("a", Ok(vec![ip(1)]), now, 0), "too late");
+    }
+}
