@@ -51,6 +51,8 @@ struct Capacity {
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
+    /// Kept for the driver, which holds it only weakly.
+    _probe: Arc<Mutex<SendRequest<Bytes>>>,
     vitals: Arc<Vitals>,
     environment: Environment,
     capacity: Arc<Capacity>,
@@ -147,15 +149,23 @@ impl Http2 {
             on_drain(&why);
         };
         let clock = environment.clock.clone();
-        let driver = Driver::new(connection, sender.clone(), vitals.clone(), keepalive, clock, on_drain);
+        let probe = Arc::new(Mutex::new(sender.clone()));
+        let weak = Arc::downgrade(&probe);
+        let driver = Driver::new(connection, weak, vitals.clone(), keepalive, clock, on_drain);
         environment.tasks.spawn_to_end(driver);
         if !vitals.settled().await {
             return Err("the peer hung up, or does not speak HTTP/2".to_owned());
         }
         let capacity = self.capacity.clone();
-        let added = Arc::new(Connection { sender, vitals, environment: environment.clone(), capacity });
-        self.change(|connections| connections.push(added));
+        let environment = environment.clone();
+        let added = Arc::new(Connection { sender, _probe: probe, vitals, environment, capacity });
+        self.change(|connections| connections.push(added.clone()));
         self.crowded.store(false, Ordering::Relaxed);
+        if added.vitals.is_draining() {
+            // It may have gone before it was in the list, and whoever took care of that did not find it.
+            self.prune();
+            return Err("the connection was lost at once".to_owned());
+        }
         Ok(())
     }
 
@@ -184,14 +194,6 @@ pub(super) struct Waiting<'a>(&'a Capacity);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-// ===== impl Connection =====
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.vitals.let_go();
     }
 }
 

@@ -226,8 +226,9 @@ impl Endpoint {
         if state.keeper.is_none() {
             return;
         }
+        let readiness = self.transport.confirm(readiness);
         let before = std::mem::replace(&mut state.readiness, readiness);
-        state.error = error;
+        state.error = error.filter(|_| readiness != Readiness::Ready);
         for (set, number) in &state.watchers {
             set.set(*number, Some(readiness));
         }
@@ -263,6 +264,15 @@ impl Drop for Endpoint {
 }
 
 impl Transport {
+    /// What is known of the connections, which may have come or gone since the caller looked.
+    fn confirm(&self, readiness: Readiness) -> Readiness {
+        match self {
+            Self::Http2(http2) if http2.len() > 0 => Readiness::Ready,
+            Self::Http2(_) if readiness == Readiness::Ready => Readiness::Connecting,
+            _ => readiness,
+        }
+    }
+
     /// Lets go of the connections; each closes once its requests are done.
     fn clear(&self) {
         match self {

@@ -12,8 +12,8 @@ use h2::{Ping, PingPong, Reason};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -50,9 +50,6 @@ pub struct Vitals {
     in_flight: AtomicUsize,
     draining: AtomicBool,
     settled: Notify,
-    let_go: AtomicBool,
-    /// Wakes the driver, whose task is always the same.
-    driver: OnceLock<Waker>,
 }
 
 /// Why a connection takes no new streams.
@@ -86,8 +83,8 @@ pub fn builder() -> Builder {
 /// and fails the streams that are open.
 pub struct Driver<F> {
     connection: Connection<Io, Bytes>,
-    /// Holds a reference to the connection, so it must go as soon as it has served.
-    probe: Option<SendRequest<Bytes>>,
+    /// Weak, because a connection lives for as long as there is a handle to it: the owner decides.
+    probe: Weak<Mutex<SendRequest<Bytes>>>,
     vitals: Arc<Vitals>,
     pings: Option<PingPong>,
     waiting_for_pong: bool,
@@ -108,8 +105,6 @@ impl Vitals {
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             settled: Notify::new(),
-            let_go: AtomicBool::new(false),
-            driver: OnceLock::new(),
         })
     }
 
@@ -125,11 +120,10 @@ impl Vitals {
             return false;
         }
         let max = self.max_streams.load(Ordering::Relaxed);
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) < max {
-            return true;
-        }
-        self.release();
-        false
+        // Never above the limit, not even for an instant in which somebody else would look. The order is that of those
+        // who wait: they announce themselves before they look here, and who gives a stream back looks for them after.
+        let next = |claimed: usize| (claimed < max).then_some(claimed + 1);
+        self.in_flight.fetch_update(Ordering::SeqCst, Ordering::Relaxed, next).is_ok()
     }
 
     /// Claims a stream whatever the peer takes; it may have to wait to be opened.
@@ -139,15 +133,7 @@ impl Vitals {
 
     /// Gives a claimed stream back.
     pub fn release(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Nobody opens streams any more: the connection closes once those there are have ended.
-    pub fn let_go(&self) {
-        self.let_go.store(true, Ordering::Release);
-        if let Some(driver) = self.driver.get() {
-            driver.wake_by_ref();
-        }
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Streams claimed at present.
@@ -166,10 +152,10 @@ impl Vitals {
 // ===== impl Driver =====
 
 impl<F: FnOnce(Drained)> Driver<F> {
-    /// Drives `connection`, of which `probe` is a handle.
+    /// Drives `connection`, of which `probe` is a handle that the owner keeps while it wants new streams.
     pub fn new(
         mut connection: Connection<Io, Bytes>,
-        probe: SendRequest<Bytes>,
+        probe: Weak<Mutex<SendRequest<Bytes>>>,
         vitals: Arc<Vitals>,
         keepalive: KeepAlive,
         clock: Clock,
@@ -179,7 +165,7 @@ impl<F: FnOnce(Drained)> Driver<F> {
         let timer = Timer::at(Some(clock.now() + keepalive.interval));
         Self {
             connection,
-            probe: Some(probe),
+            probe,
             vitals,
             pings,
             waiting_for_pong: false,
@@ -196,20 +182,15 @@ impl<F: FnOnce(Drained) + Unpin> Future for Driver<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut drain = |why: Drained, probe: &mut Option<SendRequest<Bytes>>, vitals: &Vitals| {
+        let mut drain = |why: Drained, probe: &mut Weak<_>, vitals: &Vitals| {
             vitals.draining.store(true, Ordering::Relaxed);
             vitals.settled.notify_one();
-            *probe = None;
+            *probe = Weak::new();
             if let Some(on_drain) = this.on_drain.take() {
                 on_drain(why);
             }
         };
 
-        this.vitals.driver.get_or_init(|| cx.waker().clone());
-        // Looking comes after the waker is there, so that no one who lets go is missed.
-        if this.probe.is_some() && this.vitals.let_go.load(Ordering::Acquire) {
-            this.probe = None;
-        }
         if let Poll::Ready(result) = Pin::new(&mut this.connection).poll(cx) {
             drain(result.map_or_else(Drained::Error, |()| Drained::Closed), &mut this.probe, &this.vitals);
             return Poll::Ready(());
@@ -218,10 +199,12 @@ impl<F: FnOnce(Drained) + Unpin> Future for Driver<F> {
         if this.vitals.max_streams.swap(max_streams, Ordering::Relaxed) == 0 && max_streams > 0 {
             this.vitals.settled.notify_one();
         }
-        if let Some(probe) = &mut this.probe
-            && let Poll::Ready(Err(error)) = probe.poll_ready(cx)
-        {
-            drain(Drained::Error(error), &mut this.probe, &this.vitals);
+        if let Some(probe) = this.probe.upgrade() {
+            // The lock is never held where something can panic.
+            let ready = probe.lock().unwrap_or_else(PoisonError::into_inner).poll_ready(cx);
+            if let Poll::Ready(Err(error)) = ready {
+                drain(Drained::Error(error), &mut this.probe, &this.vitals);
+            }
         }
 
         let Some(pings) = &mut this.pings else { return Poll::Pending };

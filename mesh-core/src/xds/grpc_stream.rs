@@ -12,6 +12,7 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode, header};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
 /// The largest message that is accepted. istiod sends a few kilobytes per service; a mesh of ten thousand services
@@ -145,7 +146,8 @@ async fn connect(server: &Server, environment: &Environment) -> Result<SendReque
     let vitals = Vitals::new();
     vitals.claim();
     let (keepalive, clock) = (KeepAlive::default(), environment.clock.clone());
-    let driver = Driver::new(connection, handle.clone(), vitals.clone(), keepalive, clock, |_| {});
+    // Nobody opens a second stream, so nobody needs to know beforehand whether there can be one.
+    let driver = Driver::new(connection, Weak::new(), vitals.clone(), keepalive, clock, |_| {});
     environment.tasks.spawn(driver);
     if vitals.settled().await {
         Ok(handle)
