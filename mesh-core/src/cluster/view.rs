@@ -109,9 +109,17 @@ impl ClusterView {
         let error = Error::new(Kind::Unreachable, "no endpoint of the cluster can be reached")
             .with_cluster(&self.cluster.name)
             .with_safety(RetrySafety::NeverSent);
-        match endpoints.find_map(|endpoint| endpoint.error().zip(Some(endpoint))) {
-            Some((reason, endpoint)) => error.with_endpoint(endpoint.label()).with_source(&*reason),
+        match self.obstacle() {
+            Some((endpoint, reason)) => error.with_endpoint(endpoint.label()).with_source(&*reason),
             None => error,
         }
+    }
+
+    /// An endpoint that cannot be reached, and why; none if there is none.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<(&Arc<Endpoint>, Arc<str>)> {
+        let ClusterState::Ready { priorities, .. } = &self.state else { return None };
+        let mut endpoints = priorities.iter().flat_map(Members::iter);
+        endpoints.find_map(|endpoint| Some(endpoint).zip(endpoint.error()))
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::body::ResponseBody;
 use crate::clock::Instant;
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterState, ClusterView};
 use crate::dialect::{Dialect, Outcome};
-use crate::error::Error;
+use crate::error::{Error, RetrySafety};
 use crate::overrides::{CallTrace, Decision};
 use crate::policy::retry::RetryPolicy;
 use crate::route::{Action, ClusterIndex, Route};
@@ -115,7 +115,17 @@ impl CallContext {
         let error = self.explain(error);
         match endpoint {
             Some(endpoint) => error.with_endpoint(&endpoint),
-            None => error,
+            None => self.what_it_waits_for(error.with_safety(RetrySafety::NeverSent)),
+        }
+    }
+
+    /// Adds to the error of a call that was not sent why it was not.
+    fn what_it_waits_for(&self, error: Error) -> Error {
+        let view = self.target.refresh(self.index, &self.cluster).unwrap_or_else(|| self.cluster.clone());
+        match (view.obstacle(), &view.state) {
+            (Some((endpoint, reason)), _) => error.with_endpoint(endpoint.label()).with_source(&*reason),
+            (None, ClusterState::Pending) => error.with_source("the cluster is not configured yet"),
+            (None, _) => error.with_source("no endpoint is connected and has room yet"),
         }
     }
 

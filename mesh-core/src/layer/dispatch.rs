@@ -138,8 +138,10 @@ async fn wait(cx: CallContext) -> Result<Choice, NoChoice> {
                 let endpoint = endpoint.clone();
                 tokio::select! {
                     biased;
-                    claim = endpoint.claim() => if let Some(claim) = claim {
-                        return Ok((endpoint, claim));
+                    claim = endpoint.claim() => match claim {
+                        Some(claim) => return Ok((endpoint, claim)),
+                        // It has just lost its last connection; who tells the ready view may be on this thread.
+                        None => tokio::task::yield_now().await,
                     },
                     () = snapshot => {}
                 }

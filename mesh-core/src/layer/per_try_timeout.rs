@@ -84,7 +84,8 @@ where
             Some(cx) => cx.retry_policy().and_then(|policy| policy.per_try_timeout),
             None => self.timeout,
         };
-        let deadline = timeout.map(|timeout| clock::now() + timeout);
+        let start = request.routed().map_or_else(clock::now, |cx| cx.try_started);
+        let deadline = timeout.map(|timeout| start + timeout);
         let cx = deadline.and_then(|_| request.routed().cloned().map(Box::new));
         PerTryTimeoutFuture { inner: self.inner.call(request), timer: Timer::at(deadline), cx }
     }

@@ -245,6 +245,11 @@ impl<D: Dialect, C: Scope> Attempt<'_, D, C> {
         }
         let pause = policy.backoff.delay(*self.retries + 1, self.layer.clock.entropy());
         let avoid = endpoint.filter(|_| policy.avoid_previous_hosts);
+        let resume = self.layer.clock.now() + pause;
+        if self.cx.routed().and_then(|cx| cx.deadline).is_some_and(|deadline| deadline <= resume) {
+            // No try would follow in time; what is known now says more than that the time is over.
+            return None;
+        }
         if !self.withdraw() {
             if let Some(cx) = self.cx.routed() {
                 cx.cluster.cluster.budget_exhausted.fetch_add(1, Ordering::Relaxed);
@@ -304,5 +309,56 @@ where
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RetryFuture").field("retries", &self.retries).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::retry::RetryOn;
+    use http::Request;
+    use http_body_util::Full;
+    use std::collections::VecDeque;
+    use std::future::{Ready, ready};
+    use tower::ServiceExt;
+
+    /// Answers with these statuses in turn, and only who asked whether it is ready.
+    #[derive(Debug)]
+    struct Strict {
+        statuses: Arc<std::sync::Mutex<VecDeque<u16>>>,
+        ready: bool,
+    }
+
+    impl Clone for Strict {
+        fn clone(&self) -> Self {
+            Self { statuses: self.statuses.clone(), ready: false }
+        }
+    }
+
+    impl<B> Service<Request<B>> for Strict {
+        type Response = Response<Full<Bytes>>;
+        type Error = Error;
+        type Future = Ready<Result<Self::Response, Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            self.ready = true;
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<B>) -> Self::Future {
+            assert!(std::mem::take(&mut self.ready), "called without asking");
+            let status = self.statuses.lock().unwrap().pop_front().unwrap();
+            ready(Ok(Response::builder().status(status).body(Full::default()).unwrap()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_service_is_asked_whether_it_is_ready_before_each_try() {
+        let policy =
+            RetryPolicy { retry_on: RetryOn::SERVER_ERROR, num_retries: 3, ..RetryPolicy::default() };
+        let statuses = Arc::new(std::sync::Mutex::new(VecDeque::from([503, 503, 200])));
+        let service = RetryLayer::new(policy).layer(Strict { statuses, ready: false });
+        let response = service.oneshot(Request::new(Full::new(Bytes::from_static(b"x")))).await.unwrap();
+        assert_eq!(response.status(), 200);
     }
 }
