@@ -58,6 +58,7 @@ pub struct Backend {
 #[derive(Clone, Copy, Debug)]
 enum Command {
     GoAway,
+    HangUp,
 }
 
 #[derive(Debug)]
@@ -141,6 +142,12 @@ impl Backend {
         let _ = self.commands.send(Command::GoAway);
     }
 
+    /// Drops every connection and goes on listening.
+    pub fn hang_up(&self) {
+        // Fails only without connections.
+        let _ = self.commands.send(Command::HangUp);
+    }
+
     /// Drops every connection and listens no more.
     pub fn kill(self) {
         drop(self);
@@ -201,7 +208,11 @@ impl Drop for Counted<'_> {
 
 async fn serve(shared: Arc<Shared>, io: Io, commands: broadcast::Receiver<Command>) {
     let _open = Counted::new(&shared.open);
-    if shared.http2 { serve_http2(&shared, io, commands).await } else { serve_http1(&shared, io).await }
+    if shared.http2 {
+        serve_http2(&shared, io, commands).await;
+    } else {
+        serve_http1(&shared, io, commands).await;
+    }
 }
 
 impl Shared {
@@ -255,7 +266,10 @@ async fn serve_http2(shared: &Arc<Shared>, io: Io, mut commands: broadcast::Rece
                 }
                 _ => break,
             },
-            Ok(Command::GoAway) = commands.recv() => connection.graceful_shutdown(),
+            Ok(command) = commands.recv() => match command {
+                Command::GoAway => connection.graceful_shutdown(),
+                Command::HangUp => return,
+            },
             _ = hung_up.recv() => return,
             Some(_) = streams.join_next() => {}
         }
@@ -339,15 +353,22 @@ async fn answer_http2(
 
 // ===== HTTP/1.1 =====
 
-async fn serve_http1(shared: &Arc<Shared>, io: Io) {
+async fn serve_http1(shared: &Arc<Shared>, io: Io, mut commands: broadcast::Receiver<Command>) {
     let (hang_up, mut hung_up) = broadcast::channel::<()>(1);
     let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
         answer_http1(shared.clone(), request, hang_up.clone())
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service);
-    tokio::select! {
-        _ = connection => {}
-        _ = hung_up.recv() => {}
+    let mut connection = std::pin::pin!(connection);
+    loop {
+        tokio::select! {
+            _ = &mut connection => return,
+            _ = hung_up.recv() => return,
+            Ok(command) = commands.recv() => match command {
+                Command::GoAway => connection.as_mut().graceful_shutdown(),
+                Command::HangUp => return,
+            },
+        }
     }
 }
 

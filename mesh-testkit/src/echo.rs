@@ -1,10 +1,14 @@
 //! A gRPC service that answers what it is sent, as tonic would generate it.
 
+use crate::net::Listener;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -273,6 +277,35 @@ impl Service<http::Request<Body>> for EchoServer {
                 _ => Status::unimplemented("no such method").into_http(),
             })
         })
+    }
+}
+
+impl EchoServer {
+    /// Serves every connection of `listener` until dropped.
+    #[must_use]
+    pub fn serve_on(self, mut listener: Listener) -> Server {
+        Server(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok(io) = listener.accept().await {
+                let this = self.clone();
+                let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+                    Service::call(&mut this.clone(), request.map(Body::new))
+                });
+                let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                connections.spawn(builder.serve_connection(TokioIo::new(io), service));
+            }
+            while connections.join_next().await.is_some() {}
+        }))
+    }
+}
+
+/// A running [`EchoServer`]. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server(JoinHandle<()>);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

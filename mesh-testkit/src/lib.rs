@@ -5,5 +5,7 @@
 pub mod ads;
 pub mod backend;
 pub mod echo;
+pub mod load;
 pub mod net;
 pub mod resources;
+pub mod world;

@@ -15,8 +15,17 @@ const BUFFER: usize = 256 << 10;
 /// A network in memory. Cheap to clone; clones are the same network.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualNet {
-    places: Arc<Mutex<HashMap<String, Place>>>,
+    places: Arc<Mutex<Places>>,
     names: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    by_address: HashMap<String, Place>,
+    /// Every other address.
+    elsewhere: Option<Place>,
+    /// Attempts to connect, by address.
+    dialled: HashMap<String, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,18 +55,32 @@ impl VirtualNet {
     #[must_use]
     pub fn listen(&self, address: &str) -> Listener {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.lock().insert(address.to_owned(), Place::Listening(sender));
+        self.lock().by_address.insert(address.to_owned(), Place::Listening(sender));
         Listener::Virtual(receiver)
+    }
+
+    /// Listens at every address that nothing else was said about.
+    #[must_use]
+    pub fn listen_elsewhere(&self) -> Listener {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().elsewhere = Some(Place::Listening(sender));
+        Listener::Virtual(receiver)
+    }
+
+    /// Attempts to connect to `address` so far.
+    #[must_use]
+    pub fn dialled(&self, address: &str) -> usize {
+        self.lock().dialled.get(address).copied().unwrap_or(0)
     }
 
     /// Lets connections to `address` hang.
     pub fn black_hole(&self, address: &str) {
-        self.lock().insert(address.to_owned(), Place::BlackHole);
+        self.lock().by_address.insert(address.to_owned(), Place::BlackHole);
     }
 
     /// Refuses connections to `address`.
     pub fn refuse(&self, address: &str) {
-        self.lock().remove(address);
+        self.lock().by_address.remove(address);
     }
 
     /// Lets `host` stand for `addresses`; without any, it cannot be looked up.
@@ -66,14 +89,19 @@ impl VirtualNet {
         names.insert(host.to_owned(), addresses.to_vec());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+    fn lock(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Connect for VirtualNet {
     fn connect(&self, address: &Address) -> ConnectFuture {
-        let place = self.lock().get(&address.to_string()).cloned();
+        let place = {
+            let (address, mut places) = (address.to_string(), self.lock());
+            let place = places.by_address.get(&address).or(places.elsewhere.as_ref()).cloned();
+            *places.dialled.entry(address).or_default() += 1;
+            place
+        };
         Box::pin(async move {
             let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
             match place {
