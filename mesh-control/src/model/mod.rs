@@ -1,18 +1,27 @@
 //! Istio's kinds as checked, typed objects.
+//!
+//! Text becomes trees that know their lines (`yaml`), trees become typed values (`decode`), and values are checked as
+//! istiod checks them (`check`). Every field of a kind is known, so that a misspelt one is an error; a field that nothing
+//! acts on yet has the type [`values::Unused`] and is warned of.
 
-/// All objects of one configuration.
-#[derive(Clone, Debug, Default)]
-pub struct Config {}
+mod check;
+mod decode;
+pub mod destination_rule;
+pub mod http_route;
+mod kinds;
+mod load;
+mod mesh_config;
+mod meta;
+mod report;
+mod scalar;
+pub mod service_entry;
+pub mod traffic_policy;
+pub mod values;
+pub mod virtual_service;
+pub mod workload_entry;
+mod yaml;
 
-/// The settings of the whole mesh that matter to translation, with istiod's defaults.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MeshConfig {}
-
-/// What is wrong with a configuration, in words for people: each with file, line and field where there is one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems {
-    /// What keeps a configuration from being used.
-    pub errors: Vec<String>,
-    /// What is accepted but probably not meant, or not acted on yet.
-    pub warnings: Vec<String>,
-}
+pub use self::load::Config;
+pub use self::mesh_config::MeshConfig;
+pub use self::meta::{Meta, Object};
+pub use self::report::Problems;

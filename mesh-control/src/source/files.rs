@@ -1,41 +1,212 @@
 //! A directory of YAML files, read again whenever it changes.
 
-use crate::model::{Config, MeshConfig, Problems};
+use super::State;
+use crate::model::{MeshConfig, Problems};
 use crate::translate::Translation;
-use std::path::Path;
+use notify::{RecursiveMode, Watcher};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How long the directory must be quiet before it is read: editors and `cp` write in several steps.
+const SETTLE: Duration = Duration::from_millis(50);
+/// The longest that a change waits while others keep coming.
+const SETTLE_MAX: Duration = Duration::from_millis(500);
+/// How often the directory is read again without being told of a change. Some file systems tell nothing.
+const REREAD: Duration = Duration::from_secs(10);
 
 /// A source that follows a directory. Dropping it ends the watching; the receivers keep the last translation.
 #[derive(Debug)]
 pub struct Files {
-    translations: watch::Sender<Arc<Translation>>,
-    problems: watch::Sender<Problems>,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+/// Where the configuration lies.
+#[derive(Clone, Debug)]
+struct Place {
+    dir: PathBuf,
+    mesh: Option<PathBuf>,
+}
+
+/// Everything that lies there, file names with texts, in the order of the names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Texts {
+    files: Vec<(String, String)>,
+    mesh: Option<(String, String)>,
+    errors: Vec<String>,
 }
 
 impl Files {
     /// Reads every `.yaml` and `.yml` file below `dir`, and the MeshConfig in `mesh_config` if given, and follows both from then on.
-    /// Needs a tokio runtime. The first translation already holds everything that lies there.
+    /// Must be called in a tokio runtime. The first translation already holds everything that lies there.
     ///
     /// # Errors
-    /// Every error of the first reading. Later ones keep the last good state in force and are logged and shown by [`Files::problems`].
-    pub fn open(_dir: &Path, _mesh_config: Option<&Path>) -> Result<Self, Problems> {
-        let first = Translation::new(&Config::default(), &MeshConfig::default());
-        Ok(Self {
-            translations: watch::Sender::new(Arc::new(first)),
-            problems: watch::Sender::new(Problems::default()),
-        })
+    /// Every error of the first reading. Later ones keep the last good state in force, and are logged and shown by [`Files::problems`].
+    pub fn open(dir: &Path, mesh_config: Option<&Path>) -> Result<Self, Problems> {
+        let place = Place { dir: dir.to_owned(), mesh: mesh_config.map(Path::to_owned) };
+        let (changes, told) = mpsc::channel(1);
+        // Watching begins before reading, so that no change falls between the two.
+        let watcher = place.watch(changes);
+        let texts = place.read();
+        let (mesh, known) = texts.mesh();
+        let state = State::open(texts.documents(), mesh.unwrap_or_default(), known)?;
+        let state = Arc::new(state);
+        let task = tokio::spawn(follow(place, texts, state.clone(), told, watcher));
+        Ok(Self { state, task })
     }
 
     /// The current translation and its successors.
     #[must_use]
     pub fn translations(&self) -> watch::Receiver<Arc<Translation>> {
-        self.translations.subscribe()
+        self.state.translations.subscribe()
     }
 
-    /// What was wrong when the directory was last read.
+    /// What was found when the directory was read last.
     #[must_use]
     pub fn problems(&self) -> watch::Receiver<Problems> {
-        self.problems.subscribe()
+        self.state.problems.subscribe()
     }
 }
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads again after each change, until aborted.
+async fn follow(
+    place: Place,
+    mut seen: Texts,
+    state: Arc<State>,
+    mut told: mpsc::Receiver<()>,
+    watcher: Option<notify::RecommendedWatcher>,
+) {
+    loop {
+        let changed = tokio::time::timeout(REREAD, told.recv()).await;
+        if matches!(changed, Ok(Some(()))) {
+            let settled =
+                async { while let Ok(Some(())) = tokio::time::timeout(SETTLE, told.recv()).await {} };
+            let _ = tokio::time::timeout(SETTLE_MAX, settled).await;
+        } else if changed.is_ok() {
+            // Nobody watches; the clock has to do.
+            tokio::time::sleep(REREAD).await;
+        }
+        let there = place.clone();
+        let state = state.clone();
+        let step = tokio::task::spawn_blocking(move || {
+            let texts = there.read();
+            if texts != seen {
+                let (mesh, known) = texts.mesh();
+                if state.replace(texts.documents(), mesh, known).is_err() {
+                    tracing::warn!("{}: the last good configuration stays in force", there.dir.display());
+                }
+            }
+            texts
+        });
+        match step.await {
+            Ok(texts) => seen = texts,
+            // The runtime is going down.
+            Err(_) => return,
+        }
+        // Kept until the end of the task.
+        let _ = &watcher;
+    }
+}
+
+impl Place {
+    /// Tells of changes for as long as the watcher lives. Failing to watch is not the end: the directory is then read now and then.
+    fn watch(&self, changes: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+        let tell = move |event: notify::Result<notify::Event>| {
+            if !matches!(event, Ok(event) if event.kind.is_access()) {
+                // A full channel already holds the news.
+                let _ = changes.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
+            watcher.watch(&self.dir, RecursiveMode::Recursive)?;
+            // The directory of the file, because editors replace files.
+            if let Some(parent) = self.mesh.as_deref().and_then(Path::parent) {
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                watcher.watch(parent, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        watcher
+            .inspect_err(|error| {
+                tracing::warn!("{}: cannot be watched, and is read every 10 s: {error}", self.dir.display());
+            })
+            .ok()
+    }
+
+    fn read(&self) -> Texts {
+        let mut texts = Texts::default();
+        texts.add_dir(&self.dir);
+        texts.files.sort();
+        if let Some(path) = &self.mesh {
+            match fs::read_to_string(path) {
+                Ok(text) => texts.mesh = Some((path.display().to_string(), text)),
+                Err(error) => texts.errors.push(format!("{}: {error}", path.display())),
+            }
+        }
+        texts
+    }
+}
+
+impl Texts {
+    fn add_dir(&mut self, dir: &Path) {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => return self.errors.push(format!("{}: {error}", dir.display())),
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            // Through symbolic links, as mounted ConfigMaps have them, but hidden ones are theirs alone.
+            let is_dir = path.is_dir();
+            if hidden {
+                continue;
+            } else if is_dir {
+                if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                    self.add_dir(&path);
+                }
+            } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
+                match fs::read_to_string(&path) {
+                    Ok(text) => self.files.push((path.display().to_string(), text)),
+                    // Gone since it was listed: another reading follows.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => self.errors.push(format!("{}: {error}", path.display())),
+                }
+            }
+        }
+    }
+
+    fn documents(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// The settings of the mesh, and what is wrong so far.
+    fn mesh(&self) -> (Option<MeshConfig>, Problems) {
+        let mut known = Problems { errors: self.errors.clone(), warnings: Vec::new() };
+        let Some((name, text)) = &self.mesh else { return (None, known) };
+        match MeshConfig::parse(name, text) {
+            Ok((mesh, found)) => {
+                known.warnings.extend(found.warnings);
+                (Some(mesh), known)
+            }
+            Err(found) => {
+                known.errors.extend(found.errors);
+                known.warnings.extend(found.warnings);
+                (None, known)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;
