@@ -1,6 +1,6 @@
 //! The mesh: what an application makes once and shares.
 
-use crate::bootstrap::{Bootstrap, Node};
+use crate::bootstrap::{Bootstrap, ListenerTemplate, Node};
 use crate::clock::Clock;
 use crate::cluster::Settings;
 use crate::cluster_config::ClusterConfig;
@@ -40,7 +40,7 @@ const STATIC_SCHEME: &str = "static";
 #[derive(Clone)]
 pub struct Mesh {
     targets: Arc<Targets>,
-    listener_template: Arc<str>,
+    listener_template: Arc<ListenerTemplate>,
 }
 
 /// Makes a [`Mesh`].
@@ -48,7 +48,7 @@ pub struct Mesh {
 pub struct Builder {
     source: Option<Source>,
     node: Node,
-    listener_template: Option<String>,
+    listener_template: ListenerTemplate,
     clusters: Vec<ClusterConfig>,
     dialer: Dialer,
     clock: Option<Clock>,
@@ -121,7 +121,7 @@ impl Mesh {
     /// none.
     #[must_use]
     pub fn discovered(&self, name: &str, protocol: Protocol, fallback: Fallback) -> Arc<TargetHandle> {
-        let listener = self.listener_template.replace("%s", name).into();
+        let listener = self.listener_template.name(name).into();
         let origin = Origin::ControlPlane { listener, fallback };
         self.targets.get(TargetSpec { name: name.into(), protocol, origin })
     }
@@ -186,9 +186,15 @@ impl Builder {
     /// Asks the control plane of `bootstrap`.
     #[must_use]
     pub fn bootstrap(mut self, bootstrap: Bootstrap) -> Self {
+        if !bootstrap.unknown.is_empty() {
+            tracing::warn!(
+                fields = bootstrap.unknown.join(", "),
+                "the bootstrap has fields that are not understood"
+            );
+        }
         self.source = bootstrap.servers.into_iter().next().map(Source::Server);
         self.node = bootstrap.node;
-        self.listener_template = Some(bootstrap.client_listener_template);
+        self.listener_template = bootstrap.client_listener_template;
         self
     }
 
@@ -269,7 +275,7 @@ impl Builder {
         let driver =
             Driver::new(client, statics, self.settings, received, published.clone(), environment.clone());
         environment.tasks.spawn(driver.run());
-        let listener_template = self.listener_template.as_deref().unwrap_or("%s").into();
+        let listener_template = Arc::new(self.listener_template);
         Ok(Mesh { targets: Targets::new(published, commands, environment), listener_template })
     }
 }

@@ -1,6 +1,6 @@
 //! The environment variables that lead to the bootstrap.
 
-use super::Bootstrap;
+use super::{Bootstrap, DiskCache};
 use crate::error::{Error, Kind};
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,7 +10,18 @@ pub const BOOTSTRAP_VARIABLE: &str = "GRPC_XDS_BOOTSTRAP";
 /// Holds the bootstrap itself.
 pub const BOOTSTRAP_CONFIG_VARIABLE: &str = "GRPC_XDS_BOOTSTRAP_CONFIG";
 
+/// Names the file of the disk cache. Wins over the bootstrap's field.
+pub const DISK_CACHE_VARIABLE: &str = "MESH_DISK_CACHE";
+
 pub(super) fn load(variable: impl Fn(&str) -> Option<OsString>) -> Result<Bootstrap, Error> {
+    let mut bootstrap = load_bootstrap(&variable)?;
+    if let Some(path) = variable(DISK_CACHE_VARIABLE).filter(|path| !path.is_empty()) {
+        bootstrap.disk_cache = Some(DiskCache::new(Path::new(&path)));
+    }
+    Ok(bootstrap)
+}
+
+fn load_bootstrap(variable: impl Fn(&str) -> Option<OsString>) -> Result<Bootstrap, Error> {
     let value = |name| variable(name).filter(|value| !value.is_empty());
     if let Some(path) = value(BOOTSTRAP_VARIABLE) {
         let path = Path::new(&path);
@@ -69,6 +80,13 @@ mod tests {
         assert_eq!(load_with(&[(BOOTSTRAP_CONFIG_VARIABLE, JSON)]).unwrap().servers[0].uri, "h:1");
         let error = load_with(&[(BOOTSTRAP_CONFIG_VARIABLE, "{")]).unwrap_err();
         assert!(error.contains(BOOTSTRAP_CONFIG_VARIABLE) && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn the_disk_cache_may_be_named_beside_the_bootstrap() {
+        let variables = [(BOOTSTRAP_CONFIG_VARIABLE, JSON), (DISK_CACHE_VARIABLE, "/var/cache/mesh")];
+        let cache = load_with(&variables).unwrap().disk_cache.unwrap();
+        assert_eq!(cache, DiskCache::new("/var/cache/mesh"));
     }
 
     #[test]

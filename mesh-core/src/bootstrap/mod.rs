@@ -1,22 +1,30 @@
 //! Who we are and whom to ask: gRPC's xDS bootstrap.
 //!
 //! The JSON is the one that gRPC defines (gRFC A27) and that istiod's agent writes, so a process that runs under
-//! grpc-go's or grpc-java's xDS runs under ours. Unknown fields are ignored, as gRPC prescribes.
+//! grpc-go's or grpc-java's xDS runs under ours. Unknown fields are ignored, as gRPC prescribes. Every field is in
+//! `docs/bootstrap.md`.
 
+mod authority;
+mod credentials;
 mod env;
 mod json;
 mod node;
+mod reader;
 mod server;
 
-pub use self::env::{BOOTSTRAP_CONFIG_VARIABLE, BOOTSTRAP_VARIABLE};
+pub use self::authority::{Authority, ListenerTemplate};
+pub use self::credentials::{CallCredentials, ChannelCredentials};
+pub use self::env::{BOOTSTRAP_CONFIG_VARIABLE, BOOTSTRAP_VARIABLE, DISK_CACHE_VARIABLE};
 pub use self::node::{Locality, Node};
-pub use self::server::{ChannelCredentials, Server};
+pub use self::server::{Features, Server};
 
 use crate::error::{Error, Kind};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-/// Where the name of a target stands in `client_default_listener_resource_name_template`.
-const NAME: &str = "%s";
+/// The largest disk cache: as large as the largest message.
+pub const DEFAULT_DISK_CACHE_BYTES: u64 = 64 << 20;
 
 /// Who we are and whom to ask.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +33,44 @@ pub struct Bootstrap {
     pub servers: Vec<Server>,
     /// Who asks.
     pub node: Node,
-    /// The Listener to ask for a target, `%s` standing for its name. Default: the name itself.
-    pub client_listener_template: String,
-    /// Fields that are understood but not acted on yet, by name.
-    pub not_acted_on: BTreeMap<String, serde_json::Value>,
+    /// The Listener to ask for a target without an authority. Default: the name itself.
+    pub client_listener_template: ListenerTemplate,
+    /// The Listener to ask for what this process serves, `%s` standing for `host:port`. Kept for servers.
+    pub server_listener_template: Option<ListenerTemplate>,
+    /// Who answers for names that have an authority (gRFC A47).
+    pub authorities: BTreeMap<String, Authority>,
+    /// Where certificates come from, by the names that resources refer to.
+    pub certificate_providers: BTreeMap<String, CertificateProvider>,
+    /// Where the last good configuration is kept. Default: nowhere.
+    pub disk_cache: Option<DiskCache>,
+    /// The paths of the fields that are not understood; they are ignored.
+    pub unknown: Vec<String>,
+}
+
+/// Where certificates come from (gRFC A29).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateProvider {
+    /// The kind of provider, such as `file_watcher`.
+    pub plugin: String,
+    /// What it has to know.
+    pub config: Map<String, Value>,
+}
+
+/// Where the last good configuration is kept, so that a process can start while every control plane is away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskCache {
+    /// The file. Processes that share one overwrite each other.
+    pub path: PathBuf,
+    /// Its largest size; resources that do not fit are left out. Default: [`DEFAULT_DISK_CACHE_BYTES`].
+    pub max_bytes: u64,
+}
+
+impl DiskCache {
+    /// A file of the default size.
+    #[must_use]
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_owned(), max_bytes: DEFAULT_DISK_CACHE_BYTES }
+    }
 }
 
 impl Bootstrap {
@@ -41,12 +83,20 @@ impl Bootstrap {
     pub fn new(server_uri: &str, node: Node) -> Result<Self, Error> {
         let server = Server::insecure(server_uri)
             .map_err(|error| Error::new(Kind::Bootstrap, format!("server_uri: {error}")))?;
-        Ok(Self {
-            servers: vec![server],
-            node,
-            client_listener_template: NAME.to_owned(),
-            not_acted_on: BTreeMap::new(),
-        })
+        Ok(Self { node, ..Self::with_servers(vec![server]) })
+    }
+
+    fn with_servers(servers: Vec<Server>) -> Self {
+        Self {
+            servers,
+            node: Node::default(),
+            client_listener_template: ListenerTemplate::default(),
+            server_listener_template: None,
+            authorities: BTreeMap::new(),
+            certificate_providers: BTreeMap::new(),
+            disk_cache: None,
+            unknown: Vec::new(),
+        }
     }
 
     /// Reads the bootstrap from its JSON text.
@@ -59,7 +109,7 @@ impl Bootstrap {
     }
 
     /// Reads the file that `GRPC_XDS_BOOTSTRAP` names or, if that is not set, the JSON that
-    /// `GRPC_XDS_BOOTSTRAP_CONFIG` holds.
+    /// `GRPC_XDS_BOOTSTRAP_CONFIG` holds. `MESH_DISK_CACHE` may name the file of the disk cache.
     ///
     /// # Errors
     ///
@@ -68,9 +118,9 @@ impl Bootstrap {
         env::load(|name| std::env::var_os(name))
     }
 
-    /// The Listener to ask for a target.
+    /// The Listener to ask for a target without an authority.
     #[must_use]
     pub fn listener_name(&self, target: &str) -> String {
-        self.client_listener_template.replace(NAME, target)
+        self.client_listener_template.name(target)
     }
 }

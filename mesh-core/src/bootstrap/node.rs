@@ -2,7 +2,6 @@
 
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::google::protobuf::{ListValue, Struct, Value, value};
-use serde::Deserialize;
 
 /// What we can do, as the control plane is told.
 const CLIENT_FEATURES: [&str; 2] =
@@ -10,8 +9,7 @@ const CLIENT_FEATURES: [&str; 2] =
 const USER_AGENT: &str = "mesh-rust";
 
 /// Who asks a control plane.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
     /// The name of this process to the control plane. istiod wants `sidecar~IP~NAME.NAMESPACE~DOMAIN`.
     pub id: String,
@@ -24,8 +22,7 @@ pub struct Node {
 }
 
 /// Where something runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Locality {
     /// The region.
     pub region: String,
@@ -84,11 +81,13 @@ mod tests {
 
     #[test]
     fn any_json_fits_the_metadata() {
-        let node: Node = serde_json::from_str(
-            r#"{"id": "n", "metadata": {"S": "x", "N": 1.5, "B": true, "Z": null, "L": [1, {"a": "b"}], "O": {"k": []}},
-                "locality": {"region": "r", "sub_zone": "s"}, "other": 1}"#,
+        let node = crate::Bootstrap::from_json(
+            r#"{"xds_servers": [{"server_uri": "h:1", "channel_creds": [{"type": "insecure"}]}], "node": {
+                "id": "n", "metadata": {"S": "x", "N": 1.5, "B": true, "Z": null, "L": [1, {"a": "b"}], "O": {"k": []}},
+                "locality": {"region": "r", "sub_zone": "s"}, "other": 1}}"#,
         )
-        .unwrap();
+        .unwrap()
+        .node;
         let proto = node.to_proto();
         let fields = proto.metadata.unwrap().fields;
         assert_eq!(fields.len(), 6);

@@ -1,9 +1,11 @@
 //! Whom to ask, and how.
 
+use super::credentials::{CallCredentials, ChannelCredentials, read_call, read_channel};
+use super::reader::{Item, stable_name};
 use crate::net::{Address, AddressError};
 
 /// A control plane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     /// `server_uri` as it was written.
     pub uri: String,
@@ -11,25 +13,44 @@ pub struct Server {
     pub address: Address,
     /// How to speak to it.
     pub credentials: ChannelCredentials,
-    /// What it can do; features that are not known are kept and ignored.
-    pub features: Vec<String>,
+    /// What to show it at the start of each stream.
+    pub call_credentials: Vec<CallCredentials>,
+    /// What it can do and how to treat it.
+    pub features: Features,
 }
 
-/// How to speak to a control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChannelCredentials {
-    /// In plain text.
-    Insecure,
+/// `server_features`: what a control plane can do and how to treat it. All off by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Features {
+    /// `ignore_resource_deletion`: a Listener or Cluster that it takes away stays in force (gRFC A53).
+    pub ignore_resource_deletion: bool,
+    /// `fail_on_data_errors`: a refused or deleted resource is dropped instead of staying in force (gRFC A88).
+    pub fail_on_data_errors: bool,
+    /// `resource_timer_is_transient_error`: a resource that does not come in time is a passing trouble, and gets twice
+    /// the time (gRFC A88).
+    pub resource_timer_is_transient_error: bool,
+    /// `trusted_xds_server`: it may rewrite authorities (gRFC A81).
+    pub trusted_xds_server: bool,
+    /// `mesh.delta`: speak the incremental protocol. Never for istiod's `GENERATOR=grpc`, which loses subscriptions.
+    pub delta: bool,
+    /// `mesh.sidecar`: istiod's answers for sidecars: no `GENERATOR` in the node's metadata, the incremental protocol,
+    /// every cluster without naming it. Includes [`delta`](Self::delta).
+    pub sidecar: bool,
+    /// The others, which mean nothing to us.
+    pub others: Vec<String>,
 }
 
-impl ChannelCredentials {
-    /// The types that [`parse`](Self::parse) knows, for messages.
-    pub(super) const SUPPORTED: &'static str = "insecure";
-
-    /// The credentials of a `channel_creds` entry, if its type is supported.
-    pub(super) fn parse(kind: &str) -> Option<Self> {
-        (kind == "insecure").then_some(Self::Insecure)
+impl Features {
+    pub(super) fn add(&mut self, name: &str) {
+        match stable_name(name) {
+            "ignore_resource_deletion" => self.ignore_resource_deletion = true,
+            "fail_on_data_errors" => self.fail_on_data_errors = true,
+            "resource_timer_is_transient_error" => self.resource_timer_is_transient_error = true,
+            "trusted_xds_server" => self.trusted_xds_server = true,
+            "mesh.delta" => self.delta = true,
+            "mesh.sidecar" => (self.sidecar, self.delta) = (true, true),
+            _ => self.others.push(name.to_owned()),
+        }
     }
 }
 
@@ -44,7 +65,21 @@ impl Server {
             uri: uri.to_owned(),
             address: Address::parse(uri)?,
             credentials: ChannelCredentials::Insecure,
-            features: Vec::new(),
+            call_credentials: Vec::new(),
+            features: Features::default(),
         })
+    }
+
+    pub(super) fn read(item: Item<'_>) -> Result<Self, String> {
+        let mut object = item.object()?;
+        let mut server = Self::insecure(object.required_text("server_uri")?)
+            .map_err(|error| object.complain("server_uri", error))?;
+        server.credentials = read_channel(&mut object)?;
+        server.call_credentials = read_call(&mut object, &server.credentials)?;
+        for feature in object.list("server_features")? {
+            server.features.add(feature.text()?);
+        }
+        object.done();
+        Ok(server)
     }
 }

@@ -5,6 +5,7 @@ mod dial;
 mod environment;
 pub mod h2_driver;
 mod io;
+pub mod tls;
 
 pub use self::address::{Address, AddressError};
 pub use self::dial::{

@@ -3,16 +3,17 @@
 //! Our own and not tonic's `Channel`, because a stream needs none of what a channel adds (a queue, a worker, a
 //! reconnection with a back-off of its own) and because here the size of a message is known before it is received.
 
-use crate::bootstrap::{ChannelCredentials, Server};
-use crate::net::h2_driver::{self, Driver, KeepAlive, Vitals};
+use crate::bootstrap::{CallCredentials, ChannelCredentials, Server};
+use crate::net::h2_driver::{self, Drained, Driver, KeepAlive, Vitals};
+use crate::net::tls::ALPN_H2;
 use crate::net::{DEFAULT_CONNECT_TIMEOUT, Environment};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
 /// The largest message that is accepted. istiod sends a few kilobytes per service; a mesh of ten thousand services
@@ -30,7 +31,12 @@ pub(super) struct GrpcStream {
     buffer: BytesMut,
     /// What has not fitted the flow-control window yet.
     outgoing: Bytes,
+    ended: Ended,
 }
+
+/// Why the connection ended, once it has: says more than the errors of its streams.
+#[derive(Clone, Debug, Default)]
+struct Ended(Arc<OnceLock<String>>);
 
 #[derive(Debug)]
 enum Receive {
@@ -44,20 +50,29 @@ impl GrpcStream {
         path: &'static str,
         environment: &Environment,
     ) -> Result<Self, String> {
-        let ChannelCredentials::Insecure = server.credentials;
-        let connect = connect(server, environment);
+        let ended = Ended::default();
+        let tokens = read_tokens(&server.call_credentials).await?;
+        let connect = connect(server, environment, &ended);
         let mut handle = tokio::time::timeout(DEFAULT_CONNECT_TIMEOUT, connect)
             .await
             .map_err(|_| format!("no HTTP/2 connection within {DEFAULT_CONNECT_TIMEOUT:?}"))??;
-        let request = Request::post(format!("http://{}{path}", server.address.authority()))
+        let scheme = match server.credentials {
+            ChannelCredentials::Insecure => "http",
+            ChannelCredentials::Tls(_) => "https",
+        };
+        let mut request = Request::post(format!("{scheme}://{}{path}", server.address.authority()))
             .header(header::CONTENT_TYPE, "application/grpc")
             .header(header::TE, "trailers")
-            .header(header::USER_AGENT, concat!("mesh-rust/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, concat!("mesh-rust/", env!("CARGO_PKG_VERSION")));
+        for token in tokens {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        let request = request
             .body(())
             .map_err(|error| format!("the control plane's address cannot be an authority: {error}"))?;
-        let (head, send) = handle.send_request(request, false).map_err(|error| error.to_string())?;
+        let (head, send) = handle.send_request(request, false).map_err(|error| ended.explain(error))?;
         let receive = Receive::Head(head);
-        Ok(Self { send, receive, buffer: BytesMut::new(), outgoing: Bytes::new() })
+        Ok(Self { send, receive, buffer: BytesMut::new(), outgoing: Bytes::new(), ended })
     }
 
     /// Ready when a message may be sent.
@@ -67,12 +82,12 @@ impl GrpcStream {
             if self.send.capacity() == 0 {
                 match ready!(self.send.poll_capacity(cx)) {
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return Poll::Ready(Err(error.to_string())),
-                    None => return Poll::Ready(Err("the stream is closed".to_owned())),
+                    Some(Err(error)) => return Poll::Ready(Err(self.ended.explain(error))),
+                    None => return Poll::Ready(Err(self.ended.explain("the stream is closed"))),
                 }
             }
             let part = self.outgoing.split_to(self.send.capacity().min(self.outgoing.len()));
-            self.send.send_data(part, false).map_err(|error| error.to_string())?;
+            self.send.send_data(part, false).map_err(|error| self.ended.explain(error))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -94,7 +109,8 @@ impl GrpcStream {
             }
             match &mut self.receive {
                 Receive::Head(head) => {
-                    let response = ready!(Pin::new(head).poll(cx)).map_err(|error| error.to_string())?;
+                    let response =
+                        ready!(Pin::new(head).poll(cx)).map_err(|error| self.ended.explain(error))?;
                     let (head, body) = response.into_parts();
                     if head.status != StatusCode::OK || head.headers.contains_key("grpc-status") {
                         return Poll::Ready(Err(describe_end(head.status, &head.headers)));
@@ -103,13 +119,14 @@ impl GrpcStream {
                 }
                 Receive::Body(body) => match ready!(body.poll_data(cx)) {
                     Some(data) => {
-                        let data = data.map_err(|error| error.to_string())?;
+                        let data = data.map_err(|error| self.ended.explain(error))?;
                         // Fails only when the stream is gone, which the next read tells.
                         let _ = body.flow_control().release_capacity(data.len());
                         self.buffer.extend_from_slice(&data);
                     }
                     None => {
-                        let trailers = ready!(body.poll_trailers(cx)).map_err(|error| error.to_string())?;
+                        let trailers =
+                            ready!(body.poll_trailers(cx)).map_err(|error| self.ended.explain(error))?;
                         let trailers = trailers.unwrap_or_default();
                         return Poll::Ready(Err(describe_end(StatusCode::OK, &trailers)));
                     }
@@ -137,23 +154,65 @@ impl GrpcStream {
     }
 }
 
+impl Ended {
+    fn explain(&self, error: impl ToString) -> String {
+        self.0.get().cloned().unwrap_or_else(|| error.to_string())
+    }
+}
+
 /// A connection whose peer has answered.
-async fn connect(server: &Server, environment: &Environment) -> Result<SendRequest<Bytes>, String> {
-    let io =
-        environment.dialer.dial(&server.address, DEFAULT_CONNECT_TIMEOUT).await.map_err(|e| e.to_string())?;
+async fn connect(
+    server: &Server,
+    environment: &Environment,
+    ended: &Ended,
+) -> Result<SendRequest<Bytes>, String> {
+    let address = &server.address;
+    let mut io =
+        environment.dialer.dial(address, DEFAULT_CONNECT_TIMEOUT).await.map_err(|e| e.to_string())?;
+    if let ChannelCredentials::Tls(files) = &server.credentials {
+        io = files.connect(io, address, ALPN_H2).await?;
+    }
     let (handle, connection) =
         h2_driver::builder().handshake(io).await.map_err(|error| format!("HTTP/2 handshake: {error}"))?;
     let vitals = Vitals::new();
     vitals.claim();
     let (keepalive, clock) = (KeepAlive::default(), environment.clock.clone());
+    let reason = ended.clone();
+    let on_drain = move |why: Drained| {
+        // The first reason is the cause of all others.
+        let _ = reason.0.set(why.to_string());
+    };
     // Nobody opens a second stream, so nobody needs to know beforehand whether there can be one.
-    let driver = Driver::new(connection, Weak::new(), vitals.clone(), keepalive, clock, |_| {});
+    let driver = Driver::new(connection, Weak::new(), vitals.clone(), keepalive, clock, on_drain);
     environment.tasks.spawn(driver);
     if vitals.settled().await {
         Ok(handle)
     } else {
-        Err("the peer hung up, or does not speak HTTP/2".to_owned())
+        Err(format!("no HTTP/2 connection: {}", ended.explain("the peer hung up")))
     }
+}
+
+/// What to show as `authorization`: the tokens as their files have them now.
+async fn read_tokens(credentials: &[CallCredentials]) -> Result<Vec<HeaderValue>, String> {
+    if credentials.is_empty() {
+        return Ok(Vec::new());
+    }
+    let credentials = credentials.to_vec();
+    let read = move || {
+        let token = |CallCredentials::TokenFile(path): &CallCredentials| {
+            let fail = |why: &dyn std::fmt::Display| format!("jwt_token_file {}: {why}", path.display());
+            let token = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
+            if token.trim().is_empty() {
+                return Err(fail(&"the file is empty"));
+            }
+            let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+            let mut value = value.map_err(|_| fail(&"the file does not hold one token"))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        credentials.iter().map(token).collect()
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| "the runtime is shutting down".to_owned())?
 }
 
 /// Why the server ended the stream, from its status.
