@@ -147,6 +147,12 @@ impl Forward {
         self.clusters.get(position).map_or(ClusterIndex(usize::MAX), |(cluster, _)| *cluster)
     }
 
+    /// Every cluster with its weight.
+    pub fn weights(&self) -> impl Iterator<Item = (ClusterIndex, u32)> {
+        let mut before = 0;
+        self.clusters.iter().map(move |(cluster, sum)| (*cluster, sum - std::mem::replace(&mut before, *sum)))
+    }
+
     /// Every cluster.
     pub fn clusters(&self) -> impl Iterator<Item = ClusterIndex> {
         self.clusters.iter().map(|(cluster, _)| *cluster)

@@ -1,0 +1,234 @@
+//! `mesh dump`.
+
+use super::{Failure, Output, values};
+use mesh_core::Mesh;
+use mesh_core::endpoint::{Endpoint, Protocol};
+use mesh_core::resource::Kind;
+use mesh_core::route::{Action, VirtualHost};
+use mesh_core::snapshot::report::{Report, ResourceReport};
+use mesh_core::snapshot::{Snapshot, TargetState};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long connections may take to end.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
+
+/// Show what a client gets from the control plane for some targets, and what becomes of it
+///
+/// The control plane is the one of the environment, as for `mesh call`. Waits until everything about the targets is
+/// known. Exits with 1 if a target cannot be used or a resource was refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: mesh dump greeter.default.svc.cluster.local:50051")]
+pub(super) struct Dump {
+    /// gRPC targets, `xds:///host:port` or `host:port`
+    #[arg(required = true)]
+    targets: Vec<String>,
+    /// How long to wait for what is not known yet
+    #[arg(long, default_value = "20s", value_parser = values::duration)]
+    timeout: Duration,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+impl Dump {
+    pub(super) async fn run(self) -> Result<bool, Failure> {
+        let mesh = Mesh::from_env().await?;
+        let mut events = mesh.events();
+        let mut handles = Vec::new();
+        for target in &self.targets {
+            let uri = if target.contains(":/") { target.clone() } else { format!("xds:///{target}") };
+            handles.push(mesh.target(&uri, Protocol::Http2)?);
+        }
+        let settled = async {
+            while !is_settled(&mesh.report().await?) {
+                // Missed events are no reason to stop: the report tells all.
+                let _ = events.recv().await;
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Ok(result) = timeout(self.timeout, settled).await {
+            result?;
+        }
+        let report = mesh.report().await?;
+        let dump = to_json(&report, &mesh.published().load());
+        match self.output {
+            Output::Text => print!("{}", to_text(&dump)),
+            Output::Json => println!("{dump:#}"),
+        }
+        mesh.close(CLOSING_TIME).await;
+        Ok(is_good(&report))
+    }
+}
+
+fn is_settled(report: &Report) -> bool {
+    let known = !report.targets.iter().any(|(_, state)| matches!(state, TargetState::Pending));
+    let waits = |resource: &ResourceReport| resource.status == "pending" && resource.rejection.is_none();
+    known && !report.resources.iter().any(waits)
+}
+
+fn is_good(report: &Report) -> bool {
+    report.targets.iter().all(|(_, state)| matches!(state, TargetState::Routed(_)))
+        && report.resources.iter().all(|resource| resource.rejection.is_none())
+}
+
+fn to_json(report: &Report, snapshot: &Snapshot) -> Value {
+    json!({
+        "control_plane": report.control_plane.as_ref().map(|control_plane| json!({
+            "source": control_plane.source,
+            "identifier": control_plane.identifier,
+            "connected": control_plane.connected,
+            "error": control_plane.error.as_deref(),
+            "versions": control_plane.versions.iter()
+                .map(|(kind, version)| (kind.as_str().to_owned(), json!(version)))
+                .collect::<serde_json::Map<_, _>>(),
+        })),
+        "targets": report.targets.iter().map(|(spec, state)| {
+            let (status, why, hosts) = match state {
+                TargetState::Pending => ("pending", None, Vec::new()),
+                TargetState::Failed(failure) => ("failed", Some(failure.to_error().to_string()), Vec::new()),
+                TargetState::Routed(routes) => {
+                    let own = routes.host.and_then(|host| routes.table.host(host));
+                    let hosts = own.map(|host| virtual_host(host, snapshot));
+                    ("routed", None, hosts.into_iter().collect())
+                }
+            };
+            json!({"name": &*spec.name, "status": status, "why": why, "virtual_hosts": hosts})
+        }).collect::<Vec<_>>(),
+        "resources": report.resources.iter().map(|resource| json!({
+            "kind": resource.kind.as_str(),
+            "name": &*resource.name,
+            "status": resource.status,
+            "version": resource.version.as_deref(),
+            "bytes": resource.bytes.as_ref().map(|bytes| bytes.len()),
+            "refused": resource.rejection.as_ref().map(|rejection| json!({
+                "version": &*rejection.version,
+                "reason": rejection.reason,
+            })),
+        })).collect::<Vec<_>>(),
+        "endpoints": report.endpoints.iter().map(|endpoint| endpoint_json(endpoint)).collect::<Vec<_>>(),
+    })
+}
+
+fn virtual_host(host: &VirtualHost, snapshot: &Snapshot) -> Value {
+    let routes = host.routes().map(|(condition, route)| {
+        let clusters = match &route.action {
+            Action::Forward(forward) => forward
+                .weights()
+                .map(|(index, weight)| {
+                    let cluster = snapshot.cluster(index).map(|view| view.cluster.name.to_string());
+                    json!({"cluster": cluster, "weight": weight})
+                })
+                .collect(),
+            Action::Unsupported(_) => Vec::new(),
+        };
+        let conditions = [
+            (!condition.headers.is_empty(), "headers"),
+            (!condition.query.is_empty(), "query parameters"),
+            (condition.fraction.is_some(), "a share of requests"),
+        ];
+        json!({
+            "name": &*route.name,
+            "origin": route.origin.as_deref(),
+            "path": condition.path.to_string(),
+            "also_matches_on": conditions.iter().filter(|(on, _)| *on).map(|(_, what)| what).collect::<Vec<_>>(),
+            "clusters": clusters,
+            "unsupported": match &route.action {
+                Action::Unsupported(what) => Some(what),
+                Action::Forward(_) => None,
+            },
+        })
+    });
+    json!({"name": &*host.name, "routes": routes.collect::<Vec<_>>()})
+}
+
+fn endpoint_json(endpoint: &Endpoint) -> Value {
+    let (answered, failed) = endpoint.load().totals();
+    json!({
+        "address": &**endpoint.label(),
+        "state": format!("{:?}", endpoint.readiness()).to_lowercase(),
+        "error": endpoint.error().as_deref(),
+        "connections": endpoint.connections(),
+        "pending": endpoint.load().pending(),
+        "answered": answered,
+        "failed": failed,
+    })
+}
+
+/// The JSON for people.
+fn to_text(dump: &Value) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "CONTROL PLANE");
+    match &dump["control_plane"] {
+        Value::Null => out.push_str("  none\n"),
+        it => {
+            let link = if it["connected"] == true { "connected" } else { "not connected" };
+            let _ = writeln!(out, "  {}  {}  {link}", text(&it["source"]), text(&it["identifier"]));
+            if !it["error"].is_null() {
+                let _ = writeln!(out, "  last error: {}", text(&it["error"]));
+            }
+            for kind in [Kind::Listener, Kind::Route, Kind::Cluster, Kind::Endpoint] {
+                let _ =
+                    writeln!(out, "  {:<22} version {}", kind.as_str(), text(&it["versions"][kind.as_str()]));
+            }
+        }
+    }
+    let _ = writeln!(out, "\nTARGETS");
+    for target in list(&dump["targets"]) {
+        let _ = writeln!(
+            out,
+            "  {}  {}  {}",
+            text(&target["name"]),
+            text(&target["status"]),
+            text(&target["why"])
+        );
+        for host in list(&target["virtual_hosts"]) {
+            let _ = writeln!(out, "    virtual host {}", text(&host["name"]));
+            for route in list(&host["routes"]) {
+                let also = list(&route["also_matches_on"]).iter().map(text).collect::<Vec<_>>().join(", ");
+                let also = if also.is_empty() { also } else { format!(" and {also}") };
+                let _ = writeln!(out, "      {}{also}  {}", text(&route["path"]), text(&route["origin"]));
+                for cluster in list(&route["clusters"]) {
+                    let _ = writeln!(
+                        out,
+                        "        {:>5}  {}",
+                        text(&cluster["weight"]),
+                        text(&cluster["cluster"])
+                    );
+                }
+                if !route["unsupported"].is_null() {
+                    let _ = writeln!(out, "        not supported: {}", text(&route["unsupported"]));
+                }
+            }
+        }
+    }
+    let _ = writeln!(out, "\nRESOURCES");
+    for resource in list(&dump["resources"]) {
+        let (kind, name) = (text(&resource["kind"]), text(&resource["name"]));
+        let _ = writeln!(
+            out,
+            "  {kind:<22} {name}  {}  {}",
+            text(&resource["status"]),
+            text(&resource["version"])
+        );
+        if !resource["refused"].is_null() {
+            let refused = &resource["refused"];
+            let _ = writeln!(out, "    refused {}: {}", text(&refused["version"]), text(&refused["reason"]));
+        }
+    }
+    let _ = writeln!(out, "\nENDPOINTS");
+    for endpoint in list(&dump["endpoints"]) {
+        let (address, state) = (text(&endpoint["address"]), text(&endpoint["state"]));
+        let _ = writeln!(out, "  {address}  {state}  {}", text(&endpoint["error"]));
+    }
+    out
+}

@@ -1,0 +1,45 @@
+//! Serves translations to xDS clients: state of the world and delta, over sockets and within the process.
+//!
+//! [`session`] is the protocol of one stream as a pure state machine, `stream` drives it, [`ads`] is the gRPC service
+//! around it and [`server`] the process around that.
+
+#[cfg(feature = "server")]
+pub mod ads;
+mod delta;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod session;
+mod sotw;
+pub(crate) mod stream;
+mod watch;
+
+use crate::translate::{Kind, NodeView, Translation};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// How the control plane calls itself.
+pub const IDENTIFIER: &str = concat!("mesh ", env!("CARGO_PKG_VERSION"));
+
+/// One state of everything that clients may ask for.
+pub trait World {
+    /// Counts the states.
+    fn version(&self) -> u64;
+    /// The encoded resource that the client at `node` gets under `name`; none if it sees no such thing.
+    fn resource(&self, node: &NodeView, kind: Kind, name: &str) -> Option<Bytes>;
+    /// Every name of a kind that the client at `node` sees.
+    fn names(&self, node: &NodeView, kind: Kind) -> Vec<Arc<str>>;
+}
+
+impl World for Translation {
+    fn version(&self) -> u64 {
+        Self::version(self)
+    }
+
+    fn resource(&self, node: &NodeView, kind: Kind, name: &str) -> Option<Bytes> {
+        Self::resource(self, node, kind, name).map(|encoded| encoded.bytes)
+    }
+
+    fn names(&self, node: &NodeView, kind: Kind) -> Vec<Arc<str>> {
+        Self::names(self, node, kind)
+    }
+}
