@@ -272,8 +272,8 @@ impl Entry {
                 Verdict::Fail(Failure::new(ErrorKind::Rejected, why))
             }
             (State::Pending, None) => Verdict::Wait,
-            (State::Absent(absence), _) => {
-                let why = format!("ClusterLoadAssignment {name} {}", describe(*absence));
+            (State::Absent(_), _) => {
+                let why = format!("ClusterLoadAssignment {name} {}", entry.trouble());
                 Verdict::Fail(Failure::new(ErrorKind::NoEndpoint, why))
             }
         }
@@ -295,7 +295,7 @@ impl Entry {
             }
             (State::Pending, None) => Err(Verdict::Wait),
             (State::Absent(absence), _) => {
-                let why = format!("Cluster {name} {}", describe(*absence));
+                let why = format!("Cluster {name} {}", entry.trouble());
                 let failure = Failure::new(ErrorKind::NoCluster, why);
                 Err(match absence {
                     Absence::Deleted => Verdict::Gone(failure),
@@ -303,14 +303,5 @@ impl Entry {
                 })
             }
         }
-    }
-}
-
-/// What became of a resource, to follow its name.
-pub(super) fn describe(absence: Absence) -> &'static str {
-    match absence {
-        Absence::Unlisted => "does not exist: the control plane answered without it",
-        Absence::TimedOut => "does not exist: the control plane did not send it in time",
-        Absence::Deleted => "does not exist any more: the control plane took it away",
     }
 }

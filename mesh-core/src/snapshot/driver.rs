@@ -136,10 +136,12 @@ impl Driver {
     fn tell(&self, turn: &Turn<Kind>) {
         let Some(client) = &self.client else { return };
         if turn.link_changed {
-            self.environment.events.emit(|| match client.error() {
-                Some(reason) if !client.is_open() => Event::ControlPlaneDown(reason.clone()),
-                _ => Event::ControlPlaneUp,
-            });
+            match client.error() {
+                _ if client.is_open() => self.environment.events.emit(|| Event::ControlPlaneUp),
+                Some(reason) => self.environment.events.emit(|| Event::ControlPlaneDown(reason.clone())),
+                // The stream ended as streams do.
+                None => {}
+            }
         }
         for change in &turn.changes {
             let (kind, name) = (change.kind.as_str(), &change.name);

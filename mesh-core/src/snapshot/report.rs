@@ -72,7 +72,7 @@ impl Report {
             let (status, present) = match &entry.state {
                 State::Pending => ("pending", None),
                 State::Present(present) => ("present", Some(present)),
-                State::Absent(absence) => (super::clusters::describe(*absence), None),
+                State::Absent(absence) => (absence.as_str(), None),
             };
             ResourceReport {
                 kind,

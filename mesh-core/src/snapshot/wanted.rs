@@ -1,6 +1,5 @@
 //! What the resources say about a target: its routes, or why it has none.
 
-use super::clusters::describe;
 use super::target::{Fallback, Origin, StaticCluster, TargetSpec};
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::net::Address;
@@ -75,8 +74,8 @@ pub(super) fn wanted(
         (State::Pending, None) => return Wanted::Unknown,
         // It may be on its way; only who has another place to go does not wait.
         (State::Absent(Absence::Unlisted), _) if fallback == Fallback::Refuse => return Wanted::Unknown,
-        (State::Absent(absence), _) => {
-            return unknown(fallback, format!("Listener {listener} {}", describe(*absence)));
+        (State::Absent(_), _) => {
+            return unknown(fallback, format!("Listener {listener} {}", entry.trouble()));
         }
     };
     let max_stream_duration = api.max_stream_duration;
@@ -99,8 +98,8 @@ pub(super) fn wanted(
             Wanted::Failure(Failure::new(ErrorKind::Rejected, why))
         }
         (State::Pending, None) => Wanted::Unknown,
-        (State::Absent(absence), _) => {
-            let why = format!("RouteConfiguration {name} {}", describe(*absence));
+        (State::Absent(_), _) => {
+            let why = format!("RouteConfiguration {name} {}", entry.trouble());
             Wanted::Failure(Failure::new(ErrorKind::Missing, why))
         }
     }

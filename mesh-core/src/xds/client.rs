@@ -137,16 +137,22 @@ impl<K: ResourceKind> Client<K> {
             return false;
         }
         let (source, environment) = (self.source.clone(), self.environment.clone());
-        self.stream = Stream::Opening(Box::pin(async move { source.open(&environment).await }));
+        let protocol = self.session.protocol();
+        self.stream = Stream::Opening(Box::pin(async move { source.open(protocol, &environment).await }));
         true
     }
 
     fn close(&mut self, reason: &str, turn: &mut Turn<K>) -> bool {
         self.stream = Stream::None;
-        if self.session.error().is_none_or(|before| &**before != reason) {
-            tracing::warn!(control_plane = %self.source, reason, "xDS stream closed; the configuration stays in force");
-        }
+        let before = self.session.error().cloned();
         self.session.closed(self.environment.clock.now(), reason, self.environment.clock.entropy());
+        match self.session.error() {
+            None => tracing::info!(control_plane = %self.source, reason, "xDS stream ended"),
+            Some(error) if Some(error) != before.as_ref() => {
+                tracing::warn!(control_plane = %self.source, reason, "xDS stream closed; the configuration stays in force");
+            }
+            Some(_) => {}
+        }
         turn.link_changed = true;
         true
     }

@@ -5,7 +5,7 @@ use super::in_process::{self, ControlPlane, Protocol};
 use crate::bootstrap::Server;
 use crate::net::Environment;
 use bytes::Bytes;
-use mesh_proto::ads::STREAM_AGGREGATED_RESOURCES;
+use mesh_proto::ads::{DELTA_AGGREGATED_RESOURCES, STREAM_AGGREGATED_RESOURCES};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,13 +31,17 @@ pub(super) enum Link {
 }
 
 impl Source {
-    pub(super) async fn open(&self, environment: &Environment) -> Result<Link, String> {
+    pub(super) async fn open(&self, protocol: Protocol, environment: &Environment) -> Result<Link, String> {
         match self {
             Self::Server(server) => {
-                GrpcStream::open(server, STREAM_AGGREGATED_RESOURCES, environment).await.map(Link::Grpc)
+                let path = match protocol {
+                    Protocol::StateOfTheWorld => STREAM_AGGREGATED_RESOURCES,
+                    Protocol::Delta => DELTA_AGGREGATED_RESOURCES,
+                };
+                GrpcStream::open(server, path, environment).await.map(Link::Grpc)
             }
             Self::InProcess(control_plane) => {
-                let (client, server) = in_process::stream(Protocol::StateOfTheWorld);
+                let (client, server) = in_process::stream(protocol);
                 control_plane.serve(server);
                 let requests = PollSender::new(client.requests);
                 Ok(Link::InProcess { requests, responses: client.responses })

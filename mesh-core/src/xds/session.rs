@@ -1,18 +1,18 @@
-//! The protocol of the xDS client as a pure state machine: events in, requests out, `now` passed in.
+//! The protocols of the xDS client as a pure state machine: events in, requests out, `now` passed in.
 //!
-//! It knows when to connect, what to ask, what to acknowledge or refuse, and what is known of every resource. It does
+//! State of the world and delta look the same from outside. It knows when to connect, what to ask, what to acknowledge or refuse, and what is known of every resource. It does
 //! no I/O, so tests drive it through any interleaving in virtual time.
 
 use super::cache::Entry;
+use super::features::Features;
+use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use super::subscription::Subscription;
+use super::wire::Response;
 use crate::clock::Instant;
 use crate::policy::backoff::Backoff;
 use bytes::Bytes;
-use mesh_proto::ads::DiscoveryResponse;
 use mesh_proto::envoy::config::core::v3::Node;
-use prost::Message;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub const HEALTHY_STREAM: Duration = Duration::from_secs(1);
 pub struct Session<K: ResourceKind> {
     node: Node,
     backoff: Backoff,
+    protocol: Protocol,
     subscriptions: Vec<Subscription<K>>,
     link: Link,
     failures: u32,
@@ -37,8 +38,8 @@ pub struct Session<K: ResourceKind> {
 
 #[derive(Debug)]
 enum Link {
-    /// No stream; the next one is due at this time.
-    Down { until: Instant },
+    /// No stream; the next one is due at this time, which is so long after the end of the last.
+    Down { until: Instant, wait: Duration },
     /// A stream is being opened.
     Opening,
     /// A stream is open.
@@ -59,18 +60,33 @@ pub struct Change<K> {
 pub struct Garbled(pub String);
 
 impl<K: ResourceKind> Session<K> {
-    /// A session that wants to connect at once.
+    /// A session that wants to connect at once and speaks state of the world.
     #[must_use]
     pub fn new(node: Node, backoff: Backoff, now: Instant) -> Self {
         Self {
             node,
             backoff,
-            subscriptions: K::ALL.iter().map(|&kind| Subscription::new(kind)).collect(),
-            link: Link::Down { until: now },
+            protocol: Protocol::StateOfTheWorld,
+            subscriptions: subscriptions(Protocol::StateOfTheWorld, Features::default()),
+            link: Link::Down { until: now, wait: Duration::ZERO },
             failures: 0,
             error: None,
             control_plane: String::new(),
         }
+    }
+
+    /// The same session, not used yet, for a control plane that speaks `protocol` and has `features`.
+    #[must_use]
+    pub fn with(mut self, protocol: Protocol, features: Features) -> Self {
+        self.protocol = protocol;
+        self.subscriptions = subscriptions(protocol, features);
+        self
+    }
+
+    /// The protocol that its streams have to speak.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// What is known of a resource; `None` if it is not subscribed to.
@@ -79,18 +95,19 @@ impl<K: ResourceKind> Session<K> {
         self.subscriptions[kind.index()].get(name)
     }
 
-    /// Everything subscribed to of a kind.
+    /// Everything known of a kind, by name.
     pub fn entries(&self, kind: K) -> impl Iterator<Item = (&Arc<str>, &Entry<K::Value>)> {
         self.subscriptions[kind.index()].entries()
     }
 
-    /// The last version of a kind that was accepted whole.
+    /// The last version of a kind that was accepted whole, as the control plane calls it.
     #[must_use]
     pub fn version(&self, kind: K) -> &str {
         self.subscriptions[kind.index()].version()
     }
 
-    /// Why there is no working stream, if there is none.
+    /// Why the control plane cannot be reached, if it cannot: since a stream ended, or could not be opened, before it
+    /// brought anything, until one does (gRFC A57). A stream that ends after that ends as streams do.
     #[must_use]
     pub fn error(&self) -> Option<&Arc<str>> {
         self.error.as_ref()
@@ -108,20 +125,26 @@ impl<K: ResourceKind> Session<K> {
         &self.control_plane
     }
 
-    /// Subscribes to exactly `names` of a kind.
-    pub fn subscribe(&mut self, kind: K, names: &BTreeSet<Arc<str>>) {
-        self.subscriptions[kind.index()].set(names);
-    }
-
-    /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already.
+    /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already. What costs is
+    /// the difference, whatever else is subscribed to. An added name of which something is known is no change.
     pub fn change_subscription(&mut self, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
         self.subscriptions[kind.index()].change(added, removed);
+    }
+
+    /// Subscribes to every resource of a kind, whatever its name, beside those added by name, for the life of the
+    /// session.
+    pub fn add_all(&mut self, kind: K) {
+        self.subscriptions[kind.index()].add_all();
     }
 
     /// Whether a stream has to be opened now; if so the caller opens one and reports
     /// [`opened`](Self::opened) or [`closed`](Self::closed).
     pub fn should_open(&mut self, now: Instant) -> bool {
-        let due = matches!(self.link, Link::Down { until } if until <= now);
+        let due = match self.link {
+            // So far in the future it can only be if the clock was set back.
+            Link::Down { until, wait } => until <= now || until > now + wait,
+            _ => false,
+        };
         if due {
             self.link = Link::Opening;
         }
@@ -136,24 +159,26 @@ impl<K: ResourceKind> Session<K> {
 
     /// The stream is gone, or could not be opened.
     pub fn closed(&mut self, now: Instant, reason: &str, entropy: u64) {
+        if !matches!(self.link, Link::Up { answered: true, .. }) {
+            self.error = Some(reason.into());
+        }
         self.failures = match self.link {
             Link::Up { since, answered: true, .. } if now >= since + HEALTHY_STREAM => 0,
             Link::Up { answered: true, .. } => 1,
             _ => self.failures.saturating_add(1),
         };
-        self.link = Link::Down { until: now + self.backoff.delay(self.failures, entropy) };
-        self.error = Some(reason.into());
+        let wait = self.backoff.delay(self.failures, entropy);
+        self.link = Link::Down { until: now + wait, wait };
         self.subscriptions.iter_mut().for_each(Subscription::stream_closed);
     }
 
     /// The next request to send, if one is due; requests of the same kind that wait are merged into one.
     pub fn next_request(&mut self, now: Instant) -> Option<Bytes> {
         let Link::Up { node_sent, .. } = &mut self.link else { return None };
-        let mut request = self.subscriptions.iter_mut().find_map(|state| state.next_request(now))?;
-        if !std::mem::replace(node_sent, true) {
-            request.node = Some(self.node.clone());
-        }
-        Some(request.encode_to_vec().into())
+        let node = (!*node_sent).then_some(&self.node);
+        let request = self.subscriptions.iter_mut().find_map(|state| state.next_request(now, node))?;
+        *node_sent = true;
+        Some(request.into())
     }
 
     /// Takes a message in and adds what changed to `changes`.
@@ -167,40 +192,45 @@ impl<K: ResourceKind> Session<K> {
         message: Bytes,
         changes: &mut Vec<Change<K>>,
     ) -> Result<(), Garbled> {
-        let response = DiscoveryResponse::decode(message)
-            .map_err(|error| Garbled(format!("not a DiscoveryResponse: {error}")))?;
-        if let Link::Up { answered, .. } = &mut self.link {
-            *answered = true;
-            self.error = None;
+        let Link::Up { answered, .. } = &mut self.link else { return Ok(()) };
+        let response = Response::read(self.protocol, &message)
+            .map_err(|error| Garbled(format!("not a discovery response: {error}")))?;
+        *answered = true;
+        self.error = None;
+        if !response.control_plane.is_empty() && response.control_plane != self.control_plane {
+            response.control_plane.clone_into(&mut self.control_plane);
         }
-        if let Some(control_plane) = &response.control_plane {
-            self.control_plane.clone_from(&control_plane.identifier);
-        }
-        let Some(kind) = K::from_type_url(&response.type_url) else {
+        let Some(kind) = K::from_type_url(response.type_url) else {
             tracing::debug!(type_url = response.type_url, "response of a type that was not asked for");
             return Ok(());
         };
-        self.subscriptions[kind.index()]
-            .receive(now, response, |name| changes.push(Change { kind, name: name.clone() }));
+        let subscription = &mut self.subscriptions[kind.index()];
+        subscription.receive(now, &response);
+        changes.extend(subscription.take_changed().map(|name| Change { kind, name }));
         Ok(())
     }
 
     /// When [`fire`](Self::fire) or [`should_open`](Self::should_open) has something to do next.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
-        match self.link {
-            Link::Down { until } => Some(until),
-            Link::Opening => None,
-            Link::Up { .. } => self.subscriptions.iter().filter_map(Subscription::next_timer).min(),
-        }
+        let link = match self.link {
+            Link::Down { until, .. } => Some(until),
+            Link::Opening | Link::Up { .. } => None,
+        };
+        self.subscriptions.iter().filter_map(Subscription::next_timer).chain(link).min()
     }
 
     /// Draws the conclusions from silence and adds what changed to `changes`.
     pub fn fire(&mut self, now: Instant, changes: &mut Vec<Change<K>>) {
-        for (state, &kind) in self.subscriptions.iter_mut().zip(K::ALL) {
-            state.fire(now, |name| changes.push(Change { kind, name: name.clone() }));
+        for (subscription, &kind) in self.subscriptions.iter_mut().zip(K::ALL) {
+            subscription.fire(now);
+            changes.extend(subscription.take_changed().map(|name| Change { kind, name }));
         }
     }
+}
+
+fn subscriptions<K: ResourceKind>(protocol: Protocol, features: Features) -> Vec<Subscription<K>> {
+    K::ALL.iter().map(|&kind| Subscription::new(kind, protocol, features)).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,217 @@
+//! Takes what a response says into the [`Table`].
+
+use super::cache::{Absence, Entry, NOT_FOUND, PERMISSION_DENIED, Present, Rejection, Reported, State};
+use super::features::UNLISTED_GRACE;
+use super::kind::ResourceKind;
+use super::nack::Refusals;
+use super::table::{Table, arm, is_askable};
+use super::wire::{self, Item, Payload};
+use crate::clock::Instant;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl<K: ResourceKind> Table<K> {
+    /// A response begins.
+    pub(super) fn begin(&mut self) {
+        self.round += 1;
+        self.seen = 0;
+    }
+
+    /// Takes one resource of a response in. `version` is its version if it has none of its own.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        item: Item<'_>,
+        version: &mut Version<'_>,
+        refusals: &mut Refusals,
+    ) {
+        let new = !matches!(item.payload, Payload::Heartbeat);
+        let Some(name) = self.mention(item.name, new, refusals) else { return };
+        let Some(entry) = self.entries.get_mut(&name) else { return };
+        let expires = item.ttl.map(|ttl| now.checked_add(ttl).unwrap_or_else(|| now + FOREVER));
+        let (bytes, wrong) = match item.payload {
+            Payload::Heartbeat => {
+                if entry.present().is_some() {
+                    entry.expires = expires;
+                    arm(&mut self.alarms, entry, &name);
+                }
+                return;
+            }
+            Payload::Resource(bytes) => (bytes, None),
+            Payload::Foreign(bytes, reason) => (bytes, Some(reason)),
+        };
+        entry.deadline = None;
+        entry.grace = None;
+        if wrong.is_none()
+            && let State::Present(present) = &mut entry.state
+            && present.bytes == bytes
+        {
+            entry.expires = expires;
+            arm(&mut self.alarms, entry, &name);
+            if let State::Present(present) = &mut entry.state
+                && !item.version.is_empty()
+                && *present.version != *item.version
+            {
+                present.version = item.version.into();
+            }
+            if entry.rejection.take().is_some() | entry.error.take().is_some() {
+                self.touch(now, name);
+            }
+            return;
+        }
+        let version = if item.version.is_empty() { version.shared() } else { item.version.into() };
+        if let Some(rejection) = &mut entry.rejection
+            && rejection.bytes == bytes
+        {
+            refusals.add(&name, &rejection.reason);
+            (rejection.version, rejection.at) = (version, now);
+            return;
+        }
+        // A copy, because a slice would keep the whole response alive.
+        let bytes = Bytes::copy_from_slice(bytes);
+        let decoded = match wrong {
+            Some(reason) => Err(reason),
+            None => self.kind.decode(&name, &bytes, entry.value()),
+        };
+        entry.error = None;
+        match decoded {
+            Ok(value) => {
+                entry.state = State::Present(Present { value, bytes, version });
+                entry.rejection = None;
+                entry.expires = expires;
+                arm(&mut self.alarms, entry, &name);
+            }
+            Err(reason) => {
+                refusals.add(&name, &reason);
+                entry.rejection = Some(Rejection { version, reason, bytes, at: now });
+                if entry.present().is_none() || self.features.fail_on_data_errors {
+                    entry.state = State::Pending;
+                }
+            }
+        }
+        self.touch(now, name);
+    }
+
+    /// The control plane says that there is no `name`.
+    pub(super) fn take_away(&mut self, now: Instant, name: &str, refusals: &mut Refusals) {
+        if let Some(name) = self.mention(name, false, refusals) {
+            self.delete(now, &name, None);
+        }
+    }
+
+    /// The control plane reports an error.
+    pub(super) fn report(&mut self, now: Instant, error: &wire::Reported<'_>, refusals: &mut Refusals) {
+        let Some(name) = self.mention(error.name, true, refusals) else { return };
+        let reported = Reported { code: error.code, message: error.message.to_owned() };
+        let Some(entry) = self.entries.get_mut(&name) else { return };
+        entry.deadline = None;
+        entry.grace = None;
+        if error.code == NOT_FOUND {
+            return self.delete(now, &name, Some(reported));
+        }
+        let drop = error.code == PERMISSION_DENIED && self.features.fail_on_data_errors;
+        let mut changed = entry.error.as_ref() != Some(&reported);
+        if entry.present().is_none() || drop {
+            changed |= !matches!(entry.state, State::Absent(Absence::Failed));
+            entry.state = State::Absent(Absence::Failed);
+            entry.rejection = None;
+        }
+        entry.error = Some(reported);
+        if changed {
+            self.touch(now, name);
+        }
+    }
+
+    /// Draws the conclusions from what a complete response leaves out.
+    pub(super) fn note_unlisted(&mut self, now: Instant) {
+        if self.seen == self.entries.len() {
+            return;
+        }
+        let missing = self.entries.iter().filter(|(_, entry)| entry.seen_in != self.round);
+        let mut missing: Vec<_> = missing.map(|(name, _)| name.clone()).collect();
+        missing.sort_unstable();
+        for name in missing {
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            match (&entry.state, entry.asked_in) {
+                (State::Present(_), _) => self.delete(now, &name, None),
+                // Known by what came alone, and it does not come any more.
+                _ if !entry.named => self.delete(now, &name, None),
+                // Named by the first request of the stream, so the server knew of it when it answered.
+                (State::Pending, Some(1)) => {
+                    entry.state = State::Absent(Absence::Unlisted);
+                    entry.rejection = None;
+                    self.touch(now, name);
+                }
+                (State::Pending, Some(_)) => {
+                    entry.grace = Some(now + UNLISTED_GRACE);
+                    arm(&mut self.alarms, entry, &name);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The name of a subscribed resource, if the response mentions it for the first time. One that is not known is
+    /// made so if it is `new` and everything is subscribed to.
+    fn mention(&mut self, name: &str, new: bool, refusals: &mut Refusals) -> Option<Arc<str>> {
+        if !self.entries.contains_key(name) {
+            if !new || !self.wildcard || !is_askable(name) {
+                return None;
+            }
+            self.entries.insert(name.into(), Entry::new(false));
+        }
+        let (name, entry) = self.entries.get_key_value(name)?;
+        let (name, again) = (name.clone(), entry.seen_in == self.round);
+        if again {
+            refusals.add(&name, "the response mentions this resource twice");
+            return None;
+        }
+        self.entries.get_mut(&name)?.seen_in = self.round;
+        self.seen += 1;
+        Some(name)
+    }
+
+    fn delete(&mut self, now: Instant, name: &Arc<str>, reported: Option<Reported>) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.deadline = None;
+        entry.grace = None;
+        let present = entry.present().is_some();
+        if present && self.features.keep_deleted() {
+            let reported = reported.unwrap_or_else(|| Reported {
+                code: NOT_FOUND,
+                message: "the control plane took it away; ignore_resource_deletion keeps it".to_owned(),
+            });
+            if entry.error.as_ref() != Some(&reported) {
+                entry.error = Some(reported);
+                self.touch(now, name.clone());
+            }
+            return;
+        }
+        let absence = match entry.state {
+            State::Present(_) | State::Absent(Absence::Deleted) => Absence::Deleted,
+            _ => Absence::NotFound,
+        };
+        self.set_absent(now, name, absence, reported);
+    }
+}
+
+/// The version of a response, made shareable when it is needed first.
+#[derive(Debug)]
+pub(super) struct Version<'a> {
+    text: &'a str,
+    shared: Option<Arc<str>>,
+}
+
+impl<'a> Version<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, shared: None }
+    }
+
+    fn shared(&mut self) -> Arc<str> {
+        self.shared.get_or_insert_with(|| self.text.into()).clone()
+    }
+}
+
+/// Later than anybody waits, and not so late that adding it to the present fails.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

@@ -1,0 +1,255 @@
+//! What is known of the resources of one kind, whatever the protocol that tells it.
+
+use super::alarms::Alarms;
+use super::cache::{Absence, Entry, Reported, State};
+use super::features::Features;
+use super::kind::ResourceKind;
+use crate::clock::Instant;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What is known of the resources of one kind.
+#[derive(Debug)]
+pub(super) struct Table<K: ResourceKind> {
+    pub(super) kind: K,
+    pub(super) features: Features,
+    pub(super) entries: HashMap<Arc<str>, Entry<K::Value>>,
+    /// The names subscribed to.
+    names: BTreeSet<Arc<str>>,
+    /// Whether everything is subscribed to, whatever its name.
+    pub(super) wildcard: bool,
+    pub(super) alarms: Alarms,
+    /// Counts the responses.
+    pub(super) round: u64,
+    /// Entries that the present response mentions.
+    pub(super) seen: usize,
+    /// The names whose entries are not what they were.
+    changed: Vec<Arc<str>>,
+}
+
+/// What a name was before it was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// Not known.
+    New,
+    /// On its way out, but the control plane had not been told.
+    Restored,
+    /// Subscribed to already, or no name that could be asked for.
+    Known,
+    /// Known as a part of everything.
+    Listed,
+}
+
+impl<K: ResourceKind> Table<K> {
+    pub(super) fn new(kind: K, features: Features) -> Self {
+        Self {
+            kind,
+            features,
+            entries: HashMap::new(),
+            names: BTreeSet::new(),
+            wildcard: false,
+            alarms: Alarms::default(),
+            round: 0,
+            seen: 0,
+            changed: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry<K::Value>> {
+        self.entries.get(name).filter(|entry| !entry.leaving)
+    }
+
+    /// Everything known, in no order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Entry<K::Value>)> {
+        self.entries.iter().filter(|(_, entry)| !entry.leaving)
+    }
+
+    /// The names subscribed to that can be asked for, in order.
+    pub(super) fn askable(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.names.iter().filter(|name| is_askable(name))
+    }
+
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    pub(super) fn set_wildcard(&mut self) -> bool {
+        !std::mem::replace(&mut self.wildcard, true)
+    }
+
+    /// The names whose entries changed since the last call.
+    pub(super) fn take_changed(&mut self) -> std::vec::Drain<'_, Arc<str>> {
+        self.changed.drain(..)
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    pub(super) fn add(&mut self, name: &Arc<str>) -> Added {
+        if !self.names.insert(name.clone()) {
+            return Added::Known;
+        }
+        let Some(entry) = self.entries.get_mut(name) else {
+            let mut entry = Entry::new(true);
+            let added = if is_askable(name) {
+                Added::New
+            } else {
+                entry.state = State::Absent(Absence::NotFound);
+                Added::Known
+            };
+            self.entries.insert(name.clone(), entry);
+            return added;
+        };
+        entry.named = true;
+        if !std::mem::take(&mut entry.leaving) {
+            return Added::Listed;
+        }
+        Added::Restored
+    }
+
+    /// Drops a name; whether the control plane has to be told, which until then keeps its entry up to date.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        if !self.names.remove(name) {
+            return false;
+        }
+        let Some(entry) = self.entries.get_mut(name) else { return false };
+        entry.named = false;
+        let asked = entry.asked_in.is_some();
+        if self.wildcard && entry.present().is_some() {
+            entry.asked_in = None;
+        } else if asked {
+            entry.leaving = true;
+        } else {
+            self.entries.remove(name);
+        }
+        asked
+    }
+
+    /// The control plane has been told that `name` is wanted no more. Whether it was still so.
+    pub(super) fn leave(&mut self, name: &str) -> bool {
+        let gone = self.entries.get(name).is_some_and(|entry| entry.leaving);
+        if gone {
+            self.entries.remove(name);
+        }
+        gone
+    }
+
+    /// The request `request` asks for `name`.
+    pub(super) fn ask(&mut self, now: Instant, name: &Arc<str>, request: u64) {
+        let timeout = self.features.resource_timeout();
+        let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.named) else { return };
+        entry.asked_in.get_or_insert(request);
+        if !matches!(entry.state, State::Present(_)) {
+            entry.deadline = Some(now + timeout);
+            arm(&mut self.alarms, entry, name);
+        }
+    }
+
+    /// The stream is gone: silence proves nothing any more, and nobody has to be told what is wanted no more.
+    pub(super) fn stream_closed(&mut self) {
+        self.entries.retain(|_, entry| {
+            entry.asked_in = None;
+            entry.deadline = None;
+            entry.grace = None;
+            !entry.leaving
+        });
+    }
+
+    /// Whether the client has all it wants, as the control plane last had it.
+    pub(super) fn is_clean(&self) -> bool {
+        self.entries.values().all(Entry::is_clean)
+    }
+
+    /// When [`fire`](Self::fire) has to be called next.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.alarms.next()
+    }
+
+    /// Draws the conclusions from silence.
+    pub(super) fn fire(&mut self, now: Instant) {
+        if self.alarms.len() > 64 + 4 * self.entries.len() {
+            // A server that shortens times to live again and again has earlier ones pile up.
+            let pending = |(name, entry): (&Arc<str>, &Entry<_>)| Some((entry.alarm?, name.clone()));
+            self.alarms = self.entries.iter().filter_map(pending).collect();
+        }
+        while let Some((at, name)) = self.alarms.pop(now) {
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            if entry.alarm != Some(at) {
+                continue;
+            }
+            entry.alarm = None;
+            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let mut absence = None;
+            if due(entry.grace) {
+                entry.grace = None;
+                if matches!(entry.state, State::Pending) && entry.rejection.is_none() {
+                    absence = Some(Absence::Unlisted);
+                }
+            }
+            if due(entry.deadline) {
+                entry.deadline = None;
+                if matches!(entry.state, State::Pending | State::Absent(Absence::Unlisted)) {
+                    let transient = self.features.resource_timer_is_transient_error;
+                    absence = Some(if transient { Absence::Unanswered } else { Absence::TimedOut });
+                }
+            }
+            if due(entry.expires) {
+                entry.expires = None;
+                absence = Some(Absence::Expired);
+            }
+            arm(&mut self.alarms, entry, &name);
+            if let Some(absence) = absence {
+                self.set_absent(now, &name, absence, None);
+            }
+        }
+    }
+
+    pub(super) fn set_absent(
+        &mut self,
+        now: Instant,
+        name: &Arc<str>,
+        absence: Absence,
+        reported: Option<Reported>,
+    ) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let same = matches!(entry.state, State::Absent(before) if before == absence);
+        if same && entry.error == reported && entry.rejection.is_none() {
+            return;
+        }
+        entry.state = State::Absent(absence);
+        entry.rejection = None;
+        entry.error = reported;
+        entry.expires = None;
+        let forget = !entry.named && !entry.leaving;
+        self.touch(now, name.clone());
+        if forget {
+            self.entries.remove(name);
+        }
+    }
+
+    /// Notes that an entry is not what it was.
+    pub(super) fn touch(&mut self, now: Instant, name: Arc<str>) {
+        let Some(entry) = self.entries.get_mut(&name) else { return };
+        entry.updated = Some(now);
+        if !entry.leaving {
+            self.changed.push(name);
+        }
+    }
+}
+
+/// Whether a resource of this name can be asked for: the empty name is none, and `*` means everything.
+pub(super) fn is_askable(name: &str) -> bool {
+    !name.is_empty() && name != "*"
+}
+
+/// Sets an alarm for the next conclusion about `entry`, unless there is an earlier one.
+pub(super) fn arm<V>(alarms: &mut Alarms, entry: &mut Entry<V>, name: &Arc<str>) {
+    let next = [entry.deadline, entry.grace, entry.expires].into_iter().flatten().min();
+    if let Some(at) = next
+        && entry.alarm.is_none_or(|alarm| at < alarm)
+    {
+        entry.alarm = Some(at);
+        alarms.set(at, name.clone());
+    }
+}
