@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A failure counts as an answer that took this long (linkerd's load-biaser), because an endpoint that fails fast
-/// would otherwise look like the best one.
+/// would otherwise look like the best one. After as long, one request finds out whether the endpoint does better: a peak
+/// that only decays would keep requests away for more than a minute.
 pub const FAILURE_PENALTY: Duration = Duration::from_secs(5);
 
 /// The load of an endpoint that has requests in flight and no answer yet: more than any measured one, so that one
@@ -24,6 +25,8 @@ pub struct Load {
     failures: AtomicU64,
     /// Microseconds since the epoch, before which nothing counts.
     fresh_since: AtomicU64,
+    /// When the last failure happened, in microseconds since the epoch; zero once a later request went well.
+    failed_at: AtomicU64,
 }
 
 impl Load {
@@ -37,6 +40,7 @@ impl Load {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             fresh_since: AtomicU64::new(0),
+            failed_at: AtomicU64::new(0),
         }
     }
 
@@ -44,6 +48,7 @@ impl Load {
     /// failures would keep requests away for minutes.
     pub fn forget(&self, now: Instant) {
         self.fresh_since.store(self.micros(now), Ordering::Relaxed);
+        self.failed_at.store(0, Ordering::Relaxed);
         self.latency.store(PeakEwma::default().to_bits(), Ordering::Relaxed);
     }
 
@@ -55,6 +60,12 @@ impl Load {
     #[must_use]
     pub fn cost(&self, now: Instant) -> f32 {
         let pending = self.pending.load(Ordering::Relaxed) as f32;
+        let penalty = FAILURE_PENALTY.as_micros() as u64;
+        match self.failed_at.load(Ordering::Relaxed) {
+            0 => {}
+            failed if self.micros(now) < failed + penalty => return penalty as f32 * (pending + 1.0),
+            _ => return if pending == 0.0 { 0.0 } else { UNMEASURED + pending },
+        }
         let latency = PeakEwma::from_bits(self.latency.load(Ordering::Relaxed));
         match latency.is_empty() {
             true if pending == 0.0 => 0.0,
@@ -76,17 +87,14 @@ impl Load {
 
     /// An answer came after `latency`.
     pub fn observe(&self, now: Instant, latency: Duration) {
-        self.record(now, latency, latency);
-    }
-
-    /// Takes in a sample of a request that took `latency`.
-    fn record(&self, now: Instant, latency: Duration, sample: Duration) {
-        let since = self.micros(now).saturating_sub(latency.as_micros() as u64);
-        if since < self.fresh_since.load(Ordering::Relaxed) {
-            return;
+        let Some(began) = self.began(now, latency) else { return };
+        let failed = self.failed_at.load(Ordering::Relaxed);
+        if failed != 0 && failed <= began {
+            // Another failure in the same instant is as good as one before.
+            self.failed_at.store(0, Ordering::Relaxed);
         }
         let stamp = ewma::stamp(self.epoch, now);
-        let next = |bits| Some(PeakEwma::from_bits(bits).observe(stamp, sample, DEFAULT_DECAY).to_bits());
+        let next = |bits| Some(PeakEwma::from_bits(bits).observe(stamp, latency, DEFAULT_DECAY).to_bits());
         // Never fails: `next` always returns a value.
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
@@ -94,7 +102,15 @@ impl Load {
     /// A request failed after `latency`.
     pub fn observe_failure(&self, now: Instant, latency: Duration) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.record(now, latency, latency.max(FAILURE_PENALTY));
+        if self.began(now, latency).is_some() {
+            self.failed_at.store(self.micros(now).max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// When a request began that took `latency`; none if that was too long ago to count.
+    fn began(&self, now: Instant, latency: Duration) -> Option<u64> {
+        let began = self.micros(now).saturating_sub(latency.as_micros() as u64);
+        (began >= self.fresh_since.load(Ordering::Relaxed)).then_some(began)
     }
 
     /// Requests in flight.
@@ -158,19 +174,36 @@ mod tests {
         load.forget(start + MS(100));
         assert_eq!((load.cost(start + MS(100)), load.totals().1), (0.0, 1));
         load.observe_failure(start + MS(110), MS(20));
-        assert_eq!(load.latency(start + MS(110)), None, "it began before");
+        assert_eq!(load.cost(start + MS(110)), 0.0, "it began before");
         load.observe_failure(start + MS(120), MS(20));
-        assert_eq!(load.latency(start + MS(120)), Some(FAILURE_PENALTY));
+        assert_eq!(load.cost(start + MS(120)), 5e6);
     }
 
     #[test]
     fn a_failure_is_worse_than_a_slow_answer() {
         let now = Clock::system().now();
         let load = Load::new(now);
-        load.observe_failure(now, MS(1));
-        assert_eq!(load.latency(now), Some(FAILURE_PENALTY));
-        load.observe_failure(now, MS(9_000));
-        assert_eq!(load.latency(now), Some(MS(9_000)));
-        assert_eq!(load.totals().1, 2);
+        load.observe(now, MS(10));
+        load.observe_failure(now + MS(1), MS(1));
+        assert_eq!((load.cost(now + MS(1)), load.totals().1), (5e6, 1));
+    }
+
+    #[test]
+    fn after_a_failure_one_request_finds_out_whether_it_is_over() {
+        let now = Clock::system().now();
+        let load = Load::new(now);
+        load.observe(now, MS(10));
+        load.observe_failure(now + MS(100), MS(1));
+        load.observe(now + MS(110), MS(50));
+        assert_eq!(load.cost(now + MS(110)), 5e6, "what began before the failure proves nothing");
+        let later = now + MS(100) + FAILURE_PENALTY;
+        assert_eq!(load.cost(later), 0.0, "worth a try");
+        load.begin();
+        assert!(load.cost(later) > 5e6, "but one at a time");
+        load.observe(later + MS(10), MS(10));
+        load.end();
+        assert!(load.cost(later + MS(10)) < 60_000.0, "forgiven");
+        load.observe_failure(later + MS(20), MS(1));
+        assert_eq!(load.cost(later + MS(20)), 5e6);
     }
 }
