@@ -1,0 +1,221 @@
+//! Requests by what a control plane says.
+
+use crate::common::get;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{Empty, Full};
+use mesh_core::error::Chain;
+use mesh_core::{Kind, Mesh};
+use mesh_hyper::{Client, UnknownHosts};
+use mesh_proto::envoy::config::route::v3 as route;
+use mesh_testkit::ads::Resources;
+use mesh_testkit::backend::{Backend, Behavior};
+use mesh_testkit::net::VirtualNet;
+use mesh_testkit::resources as r;
+use std::time::Duration;
+
+const HOST: &str = "reviews:9080";
+const URL: &str = "http://reviews:9080/reviews/1";
+
+struct World {
+    net: VirtualNet,
+    control: Resources,
+    mesh: Mesh,
+    client: Client,
+}
+
+impl World {
+    /// A mesh whose control plane knows `reviews:9080` with these routes.
+    fn new(routes: Vec<route::Route>) -> Self {
+        let (net, control) = (VirtualNet::default(), Resources::new());
+        let mesh =
+            Mesh::builder().dialer(net.dialer()).seed(1).control_plane(control.clone()).build().unwrap();
+        control.set([
+            r::any(&r::listener(HOST, "routes")),
+            r::any(&r::routes("routes", HOST, routes)),
+            r::any(&r::cluster("v1")),
+            r::any(&r::assignment("v1", &["10.0.0.1:80", "10.0.0.2:80"])),
+        ]);
+        Self { net, control, client: Client::new(&mesh), mesh }
+    }
+
+    fn backends(&self) -> [Backend; 2] {
+        ["10.0.0.1:80", "10.0.0.2:80"].map(|address| Backend::http1(address, self.net.listen(address)))
+    }
+}
+
+fn to_v1() -> Vec<route::Route> {
+    vec![r::route("/", &[("v1", 1)])]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_host_is_balanced() {
+    let world = World::new(to_v1());
+    let backends = world.backends();
+    for _ in 0..20 {
+        get(&world.client, URL).await.unwrap();
+    }
+    assert_eq!(backends.iter().map(Backend::requests).sum::<usize>(), 20);
+    assert!(backends.iter().all(|backend| backend.requests() > 0));
+    assert_eq!(backends[0].seen()[0].authority, HOST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_host_is_passed_through_or_refused() {
+    let world = World::new(to_v1());
+    let outside = Backend::http1("outside", world.net.listen("example.org:80"));
+    assert_eq!(get(&world.client, "http://example.org/x").await.unwrap(), "outside /x");
+    assert_eq!(outside.seen()[0].authority, "example.org");
+
+    let strict = Client::builder(&world.mesh).unknown_hosts(UnknownHosts::Refuse).build();
+    let error = get(&strict, "http://example.org/x").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Missing);
+    let text = Chain(&error).to_string();
+    assert!(text.contains("Listener example.org:80 does not exist"), "{text}");
+
+    // Once the control plane knows it, it is not passed through any more.
+    world.control.set([
+        r::any(&r::listener("example.org:80", "example")),
+        r::any(&r::routes("example", "example.org", to_v1())),
+    ]);
+    let _backends = world.backends();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(get(&world.client, "http://example.org/x").await.unwrap().starts_with("10.0.0."));
+    assert!(get(&strict, "http://example.org/x").await.unwrap().starts_with("10.0.0."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_control_plane_there_is_only_dns() {
+    let net = VirtualNet::default();
+    let _backend = Backend::http1("a", net.listen("a:80"));
+    let mesh = Mesh::builder().dialer(net.dialer()).build().unwrap();
+    assert_eq!(get(&Client::new(&mesh), "http://a/").await.unwrap(), "a /");
+    let strict = Client::builder(&mesh).unknown_hosts(UnknownHosts::Refuse).build();
+    assert_eq!(get(&strict, "http://a/").await.unwrap_err().kind(), Kind::Missing);
+    let error = get(&Client::new(&mesh), "http://b/").await.unwrap_err();
+    assert_eq!((error.kind(), error.endpoint()), (Kind::Unreachable, Some("b:80")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_503_is_tried_again_elsewhere_by_the_policy_of_the_route() {
+    let retry = |action: &mut route::RouteAction| {
+        let policy = action.retry_policy.as_mut().unwrap();
+        policy.retry_on.push_str(",retriable-status-codes");
+        policy.retriable_status_codes = vec![503];
+    };
+    let world = World::new(vec![r::with_action(r::route("/", &[("v1", 1)]), retry)]);
+    let backends = world.backends();
+    backends[0].set(Behavior::HttpStatus(503));
+    for _ in 0..20 {
+        let post = Request::post(URL).body(Full::from("again")).unwrap();
+        assert_eq!(crate::common::read(world.client.request(post).await.unwrap()).await, "again");
+    }
+    assert!(backends[0].requests() > 0, "or nothing was tried again");
+    assert_eq!(backends[1].requests(), 20);
+    // When the tries are used up the caller gets the last response.
+    backends[1].set(Behavior::HttpStatus(503));
+    assert_eq!(world.client.get(URL).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_sent_is_sent_elsewhere_whatever_the_policy() {
+    let never = |action: &mut route::RouteAction| action.retry_policy = None;
+    let world = World::new(vec![r::with_action(r::route("/", &[("v1", 1)]), never)]);
+    let [first, second] = world.backends();
+    for _ in 0..4 {
+        get(&world.client, URL).await.unwrap();
+    }
+    first.kill();
+    world.net.refuse("10.0.0.1:80");
+    for _ in 0..50 {
+        let post = Request::post(URL).body(Full::from("x")).unwrap();
+        assert_eq!(world.client.request(post).await.unwrap().status(), StatusCode::OK);
+    }
+    assert!(second.requests() >= 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_comes_back_is_used_again_soon() {
+    let world = World::new(to_v1());
+    let [first, _second] = world.backends();
+    for _ in 0..10 {
+        get(&world.client, URL).await.unwrap();
+    }
+    // It fails, goes, and is back after a while.
+    first.set(Behavior::Hangup);
+    for _ in 0..10 {
+        let _ = get(&world.client, URL).await;
+    }
+    first.kill();
+    world.net.refuse("10.0.0.1:80");
+    for _ in 0..10 {
+        get(&world.client, URL).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let first = Backend::http1("10.0.0.1:80", world.net.listen("10.0.0.1:80"));
+    // Long enough for the last failure to be forgiven, and for the next attempt to connect.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for _ in 0..100 {
+        get(&world.client, URL).await.unwrap();
+    }
+    assert!(first.requests() > 20, "{} of 100", first.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_that_are_not_supported_say_so() {
+    let mut redirect = r::route("/old", &[("v1", 1)]);
+    redirect.action = Some(route::route::Action::Redirect(route::RedirectAction::default()));
+    let mut direct = r::route("/teapot", &[("v1", 1)]);
+    direct.action = Some(route::route::Action::DirectResponse(route::DirectResponseAction {
+        status: 418,
+        ..Default::default()
+    }));
+    let world = World::new([vec![redirect, direct], to_v1()].concat());
+    let _backends = world.backends();
+    for (path, what) in [("old", "redirect"), ("teapot", "direct_response")] {
+        let error = get(&world.client, &format!("http://{HOST}/{path}")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    get(&world.client, URL).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_see_headers_and_the_host_the_caller_gave() {
+    let mut jason = r::route("/", &[("v2", 1)]);
+    jason.r#match.as_mut().unwrap().headers = vec![route::HeaderMatcher {
+        name: "end-user".to_owned(),
+        header_match_specifier: Some(route::header_matcher::HeaderMatchSpecifier::PresentMatch(true)),
+        ..Default::default()
+    }];
+    let world = World::new([vec![jason], to_v1()].concat());
+    world.control.set([r::any(&r::cluster("v2")), r::any(&r::assignment("v2", &["10.0.0.3:80"]))]);
+    let (_backends, v2) = (world.backends(), Backend::http1("v2", world.net.listen("10.0.0.3:80")));
+    let request = Request::get(URL).header("end-user", "jason").header("host", "elsewhere");
+    let answer = world.client.request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+    assert_eq!(crate::common::read(answer).await, "v2 /reviews/1");
+    assert_eq!(v2.seen()[0].authority, "elsewhere");
+    assert!(get(&world.client, URL).await.unwrap().starts_with("10.0.0."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_made_before_the_configuration_waits_and_learns_what_is_missing() {
+    let world = World::new(to_v1());
+    let _backends = world.backends();
+    world.control.clear();
+    let strict = Client::builder(&world.mesh).unknown_hosts(UnknownHosts::Refuse).build();
+    let client = strict.clone();
+    let early = tokio::spawn(async move { get(&client, URL).await });
+    let hopeless = tokio::spawn(async move { get(&strict, "http://nobody/").await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.control.set([
+        r::any(&r::listener(HOST, "routes")),
+        r::any(&r::routes("routes", HOST, to_v1())),
+        r::any(&r::cluster("v1")),
+        r::any(&r::assignment("v1", &["10.0.0.1:80", "10.0.0.2:80"])),
+    ]);
+    assert!(early.await.unwrap().unwrap().starts_with("10.0.0."));
+    let error = hopeless.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), Kind::Missing, "{}", Chain(&error));
+    assert!(error.to_string().contains("Listener nobody:80"), "{error}");
+}
