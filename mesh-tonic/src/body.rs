@@ -24,6 +24,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Pin::new(&mut self.get_mut().inner).poll_frame(cx).map_err(status)
     }

@@ -61,6 +61,7 @@ impl Service<Request<tonic::body::Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<tonic::body::Body>) -> ResponseFuture {
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         ResponseFuture { inner: self.stack.call(request) }
@@ -70,6 +71,7 @@ impl Service<Request<tonic::body::Body>> for Channel {
 impl Future for ResponseFuture {
     type Output = Result<Response<ResponseBody>, Status>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match ready!(self.project().inner.poll(cx)) {
             Ok(response) => Ok(response.map(ResponseBody::new)),

@@ -86,7 +86,7 @@ impl Members {
 
 impl Registry {
     /// The endpoint with this key, as it is or new.
-    pub fn get(&mut self, key: &EndpointKey, environment: &Environment) -> Arc<Endpoint> {
+    pub fn get(&mut self, key: &EndpointKey, environment: &Arc<Environment>) -> Arc<Endpoint> {
         if let Some(Registered(endpoint)) = self.endpoints.get(key) {
             return endpoint.clone();
         }
@@ -159,7 +159,7 @@ impl MembersBuilder {
     ///
     /// What follows it must not be forgotten: [`remove`](Self::remove) those that go only when those that come are here,
     /// so that an endpoint that moves from one priority to another keeps its connections.
-    pub fn add(&mut self, keys: &[EndpointKey], registry: &mut Registry, environment: &Environment) {
+    pub fn add(&mut self, keys: &[EndpointKey], registry: &mut Registry, environment: &Arc<Environment>) {
         let needed = self.members.len + keys.len();
         if needed > self.members.ready.capacity() {
             self.grow(needed);
@@ -226,17 +226,17 @@ pub(crate) mod tests {
         EndpointKey {
             address: Address::host_port("127.0.0.1", port),
             hostname: None,
-            options: ConnectOptions {
+            options: Arc::new(ConnectOptions {
                 protocol: Protocol::Http2,
                 connect_timeout: Duration::from_secs(1),
                 keepalive: Default::default(),
                 tls: false,
-            },
+            }),
         }
     }
 
-    pub(crate) fn environment() -> Environment {
-        Environment::new(Dialer::default(), Clock::seeded(1))
+    pub(crate) fn environment() -> Arc<Environment> {
+        Arc::new(Environment::new(Dialer::default(), Clock::seeded(1)))
     }
 
     fn ports(members: &Members) -> Vec<u16> {

@@ -140,6 +140,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Stream<B> {
     }
 
     /// The piece after the first `position`, or the end; the position moves on.
+    #[inline]
     fn poll_frame(
         &mut self,
         position: &mut usize,
@@ -190,6 +191,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for ReplayBody<B
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

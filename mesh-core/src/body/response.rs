@@ -82,6 +82,7 @@ impl<D: Dialect> Body for ResponseBody<D> {
     type Data = Bytes;
     type Error = Error;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(cx) {

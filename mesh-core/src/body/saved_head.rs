@@ -16,13 +16,11 @@ pub(crate) struct SavedHead {
 impl SavedHead {
     /// Copies `head`, but for its extensions.
     pub(crate) fn of(head: &Parts) -> Self {
-        let headers = head.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
-        Self {
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
-            headers: headers.collect(),
+        let mut headers = SmallVec::new();
+        for (name, value) in &head.headers {
+            headers.push((name.clone(), value.clone()));
         }
+        Self { method: head.method.clone(), uri: head.uri.clone(), version: head.version, headers }
     }
 
     /// The head once more.

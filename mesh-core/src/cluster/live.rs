@@ -29,7 +29,7 @@ pub struct LiveCluster {
     settings: Settings,
     priorities: Vec<MembersBuilder>,
     /// What they were made of.
-    made_of: Option<(ConnectOptions, Arc<Assignment>)>,
+    made_of: Option<(Arc<ConnectOptions>, Arc<Assignment>)>,
 }
 
 impl LiveCluster {
@@ -66,16 +66,16 @@ impl LiveCluster {
         resource: &ClusterResource,
         assignment: &Arc<Assignment>,
         registry: &mut Registry,
-        environment: &Environment,
+        environment: &Arc<Environment>,
     ) -> ClusterView {
-        let options = ConnectOptions {
+        let options = Arc::new(ConnectOptions {
             protocol: self.cluster.protocol,
             connect_timeout: resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             keepalive: self.settings.keepalive,
             tls: resource.tls,
-        };
-        let before = self.made_of.replace((options, assignment.clone()));
-        let (old_options, old) = before.unwrap_or((options, Arc::default()));
+        });
+        let before = self.made_of.replace((options.clone(), assignment.clone()));
+        let (old_options, old) = before.unwrap_or_else(|| (options.clone(), Arc::default()));
         let count = assignment.priorities.len().max(self.priorities.len());
         self.priorities.resize_with(count, MembersBuilder::default);
         // Those that come are there, in every priority, before those that go are let go.
@@ -86,11 +86,11 @@ impl LiveCluster {
                 &endpoints_of(assignment, priority),
                 old_options == options,
             );
-            let keys = |endpoints: Vec<&LbEndpoint>, options| -> Vec<_> {
+            let keys = |endpoints: Vec<&LbEndpoint>, options: &Arc<_>| -> Vec<_> {
                 endpoints.into_iter().map(|endpoint| key(endpoint, options)).collect()
             };
-            builder.add(&keys(coming, options), registry, environment);
-            gone.push(keys(leaving, old_options));
+            builder.add(&keys(coming, &options), registry, environment);
+            gone.push(keys(leaving, &old_options));
         }
         for (builder, keys) in self.priorities.iter_mut().zip(gone) {
             builder.remove(&keys, registry);
@@ -102,7 +102,8 @@ impl LiveCluster {
     }
 }
 
-fn key(endpoint: &LbEndpoint, options: ConnectOptions) -> EndpointKey {
+fn key(endpoint: &LbEndpoint, options: &Arc<ConnectOptions>) -> EndpointKey {
+    let options = options.clone();
     EndpointKey { address: endpoint.address.clone(), hostname: endpoint.hostname.clone(), options }
 }
 

@@ -21,6 +21,7 @@ impl Body for TransportBody {
     type Data = Bytes;
     type Error = Error;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
             Self::Http1(body) => body.poll_frame(cx),

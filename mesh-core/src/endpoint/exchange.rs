@@ -42,7 +42,7 @@ impl Endpoint {
     /// The right to send a request now; none if its connections are all in use or there are none.
     #[must_use]
     pub fn try_claim(self: &Arc<Self>) -> Option<Claim> {
-        match &self.transport {
+        match self.transport() {
             Transport::Http1(_) => Some(Claim(Claimed::Http1(self.clone()))),
             Transport::Http2(http2) => http2.try_claim().map(|permit| Claim(Claimed::Http2(permit))),
         }
@@ -50,7 +50,7 @@ impl Endpoint {
 
     /// Waits for the right to send a request; `None` once the endpoint has no connection any more.
     pub async fn claim(self: &Arc<Self>) -> Option<Claim> {
-        let Transport::Http2(http2) = &self.transport else { return self.try_claim() };
+        let Transport::Http2(http2) = self.transport() else { return self.try_claim() };
         let _waiting = http2.waiting();
         loop {
             // Listening begins before looking, so that nothing is missed in between.
@@ -62,7 +62,7 @@ impl Endpoint {
             if http2.len() == 0 {
                 return None;
             }
-            http2.ask_for_more(&self.wake);
+            http2.ask_for_more(self.wake());
             freed.await;
         }
     }

@@ -148,7 +148,7 @@ pub(super) async fn send<B: RequestBody>(
     mut head: Parts,
     body: B,
 ) -> Result<Response<TransportBody>, Error> {
-    let Transport::Http1(http1) = &endpoint.transport else {
+    let Transport::Http1(http1) = endpoint.transport() else {
         return Err(Error::new(Kind::Protocol, "the endpoint does not speak HTTP/1.1"));
     };
     to_origin_form(&mut head);
@@ -200,11 +200,11 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
         connect.await
     };
     result.map_err(|error| {
-        if let Transport::Http1(http1) = &endpoint.transport {
+        if let Transport::Http1(http1) = endpoint.transport() {
             http1.reachable.store(false, Ordering::Relaxed);
         }
         endpoint.set_readiness(Readiness::Failed, Some(error.to_string().into()));
-        endpoint.wake.notify_one();
+        endpoint.wake().notify_one();
         Error::new(Kind::Connect, "cannot connect").with_source(error)
     })
 }
@@ -327,7 +327,7 @@ impl Http1Body {
         if !self.upload.over.load(Ordering::Acquire) {
             // The endpoint has answered in full and may still want the rest of the request.
             give_back_when_ready(connection, endpoint);
-        } else if let Transport::Http1(http1) = &endpoint.transport {
+        } else if let Transport::Http1(http1) = endpoint.transport() {
             http1.put(connection, endpoint.environment.clock.now());
         }
     }
@@ -354,7 +354,7 @@ fn give_back_when_ready(mut connection: Connection, endpoint: Arc<Endpoint>) {
     let tasks = endpoint.environment.tasks.clone();
     tasks.spawn_to_end(async move {
         if connection.sender.ready().await.is_ok()
-            && let Transport::Http1(http1) = &endpoint.transport
+            && let Transport::Http1(http1) = endpoint.transport()
         {
             http1.put(connection, endpoint.environment.clock.now());
         }

@@ -6,7 +6,7 @@
 
 use super::exchange::RequestBody;
 use super::upload::Upload;
-use crate::error::{Error, Kind, RetrySafety};
+use crate::error::{BoxError, Error, Kind, RetrySafety};
 use crate::net::h2_driver::{self, Drained, Driver, KeepAlive, Vitals};
 use crate::net::{Environment, Io};
 use arc_swap::ArcSwap;
@@ -208,7 +208,7 @@ impl Permit {
         let (response, stream) = sender
             .send_request(Request::from_parts(head, ()), end)
             .map_err(|error| from_h2(error).with_safety(RetrySafety::NeverSent))?;
-        let upload = (!end).then(|| Upload::new(body, stream));
+        let upload = if end { None } else { Upload::begin(body, stream)? };
         Ok(Http2Exchange { response, upload, permit: Some(self) })
     }
 }
@@ -233,9 +233,7 @@ impl<B: RequestBody> Future for Http2Exchange<B> {
             && let Poll::Ready(result) = upload.poll(cx)
         {
             this.upload = None;
-            result.map_err(|error| {
-                Error::new(Kind::RequestBody, "the request body failed").with_source(error)
-            })?;
+            result.map_err(body_failed)?;
         }
         let Poll::Ready(result) = Pin::new(&mut this.response).poll(cx) else { return Poll::Pending };
         let response = result.map_err(from_h2)?;
@@ -257,6 +255,11 @@ impl Drop for Http2Body {
             upload.abort();
         }
     }
+}
+
+/// What an error of the request body means for the request.
+pub(super) fn body_failed(error: BoxError) -> Error {
+    Error::new(Kind::RequestBody, "the request body failed").with_source(error)
 }
 
 /// What an error of `h2` means for the request it happened to.

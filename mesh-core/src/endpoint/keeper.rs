@@ -21,8 +21,8 @@ pub(super) async fn run(endpoint: Weak<Endpoint>) {
     let mut failures = 0;
     let mut connected: Option<Instant> = None;
     while let Some(strong) = endpoint.upgrade() {
-        let (wake, clock) = (strong.wake.clone(), strong.environment.clock.clone());
-        if !strong.transport.wants_connection() {
+        let (wake, clock) = (strong.wake().clone(), strong.environment.clock.clone());
+        if !strong.transport().wants_connection() {
             drop(strong);
             wake.notified().await;
             continue;
@@ -81,7 +81,7 @@ impl Endpoint {
         let connect = async {
             let io = self.environment.dialer.dial(&self.key.address, options.connect_timeout).await;
             let io = io.map_err(|error| error.to_string())?;
-            match &self.transport {
+            match self.transport() {
                 Transport::Http1(http1) => http1.add(io, &self.environment).await,
                 Transport::Http2(http2) => {
                     let endpoint = Arc::downgrade(self);
@@ -104,12 +104,12 @@ impl Endpoint {
     /// A connection takes no new requests.
     pub(super) fn connection_lost(&self, why: &str) {
         tracing::debug!(endpoint = %self.label, why, "connection lost");
-        if let Transport::Http2(http2) = &self.transport {
+        if let Transport::Http2(http2) = self.transport() {
             http2.prune();
             if http2.len() == 0 {
                 self.set_readiness(Readiness::Connecting, Some(why.into()));
             }
         }
-        self.wake.notify_one();
+        self.wake().notify_one();
     }
 }

@@ -14,9 +14,9 @@ pub const FAILURE_PENALTY: Duration = Duration::from_secs(5);
 /// request goes there and the others wait for what it finds.
 const UNMEASURED: f32 = 1e12;
 
-/// How busy and how slow an endpoint is. Alone on its cache lines, because every request writes to it.
+/// How busy and how slow an endpoint is. Every request writes to it; no two endpoints share a cache line, because each
+/// is an allocation of its own of several.
 #[derive(Debug)]
-#[repr(align(128))]
 pub struct Load {
     epoch: Instant,
     pending: AtomicU32,

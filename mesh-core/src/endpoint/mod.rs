@@ -27,8 +27,9 @@ use crate::clock::Clock;
 use crate::net::h2_driver::KeepAlive;
 use crate::net::{Address, Environment};
 use crate::telemetry::events::Event;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -49,8 +50,8 @@ pub struct EndpointKey {
     pub address: Address,
     /// Its name, where it has one apart from its address.
     pub hostname: Option<Arc<str>>,
-    /// How it is connected to.
-    pub options: ConnectOptions,
+    /// How it is connected to; shared by the endpoints of a cluster.
+    pub options: Arc<ConnectOptions>,
 }
 
 /// How an endpoint is connected to.
@@ -66,19 +67,26 @@ pub struct ConnectOptions {
     pub tls: bool,
 }
 
-/// An endpoint.
+/// An endpoint. Small as long as nobody calls it, because a mesh may know many thousand.
 #[derive(Debug)]
 pub struct Endpoint {
     key: EndpointKey,
     label: Arc<str>,
     load: Load,
-    transport: Transport,
-    environment: Environment,
-    /// Tells the keeper that there may be something to do.
-    wake: Arc<Notify>,
+    /// Made once it is needed.
+    connections: OnceLock<Box<Connections>>,
+    environment: Arc<Environment>,
     state: Mutex<State>,
     /// Whether there is a keeper; a hint, so that the common case needs no lock.
     active: AtomicBool,
+}
+
+/// The connections of an endpoint, and what sees to them.
+#[derive(Debug)]
+struct Connections {
+    transport: Transport,
+    /// Tells the keeper that there may be something to do.
+    wake: Arc<Notify>,
 }
 
 /// The connections of an endpoint.
@@ -94,28 +102,22 @@ struct State {
     /// Why the last attempt to connect failed.
     error: Option<Arc<str>>,
     /// The sets that want to know, and the number of this endpoint in each.
-    watchers: Vec<(Arc<ReadySet>, usize)>,
+    watchers: SmallVec<[(Arc<ReadySet>, usize); 1]>,
     keeper: Option<AbortHandle>,
 }
 
 impl Endpoint {
     /// An endpoint that nothing connects to yet.
     #[must_use]
-    pub fn new(key: EndpointKey, environment: Environment) -> Arc<Self> {
-        let wake = Arc::new(Notify::new());
-        let transport = match key.options.protocol {
-            Protocol::Http1 => Transport::Http1(Http1::default()),
-            Protocol::Http2 => Transport::Http2(Http2::new(key.options.keepalive)),
-        };
+    pub fn new(key: EndpointKey, environment: Arc<Environment>) -> Arc<Self> {
         Arc::new(Self {
             label: key.address.to_string().into(),
             load: Load::new(environment.clock.now()),
-            transport,
-            wake,
+            connections: OnceLock::new(),
             state: Mutex::new(State {
                 readiness: Readiness::Connecting,
                 error: None,
-                watchers: Vec::new(),
+                watchers: SmallVec::new(),
                 keeper: None,
             }),
             active: AtomicBool::new(false),
@@ -163,10 +165,29 @@ impl Endpoint {
     /// Connections that are open.
     #[must_use]
     pub fn connections(&self) -> usize {
-        match &self.transport {
-            Transport::Http1(http1) => http1.len(),
-            Transport::Http2(http2) => http2.len(),
+        match self.connections.get().map(|connections| &connections.transport) {
+            Some(Transport::Http1(http1)) => http1.len(),
+            Some(Transport::Http2(http2)) => http2.len(),
+            None => 0,
         }
+    }
+
+    fn transport(&self) -> &Transport {
+        &self.made().transport
+    }
+
+    fn wake(&self) -> &Arc<Notify> {
+        &self.made().wake
+    }
+
+    fn made(&self) -> &Connections {
+        self.connections.get_or_init(|| {
+            let transport = match self.key.options.protocol {
+                Protocol::Http1 => Transport::Http1(Http1::default()),
+                Protocol::Http2 => Transport::Http2(Http2::new(self.key.options.keepalive)),
+            };
+            Box::new(Connections { transport, wake: Arc::default() })
+        })
     }
 
     /// Keeps `set` informed under `number`, from now on.
@@ -204,7 +225,9 @@ impl Endpoint {
             }
             self.active.store(false, Ordering::Relaxed);
             state.readiness = Readiness::Connecting;
-            self.transport.clear();
+            if let Some(connections) = self.connections.get() {
+                connections.transport.clear();
+            }
         }
     }
 
@@ -226,7 +249,7 @@ impl Endpoint {
         if state.keeper.is_none() {
             return;
         }
-        let readiness = self.transport.confirm(readiness);
+        let readiness = self.transport().confirm(readiness);
         let before = std::mem::replace(&mut state.readiness, readiness);
         state.error = error.filter(|_| readiness != Readiness::Ready);
         for (set, number) in &state.watchers {

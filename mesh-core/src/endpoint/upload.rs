@@ -1,13 +1,14 @@
 //! Sends a request body over an HTTP/2 stream, as fast as the peer takes it.
 
 use super::exchange::RequestBody;
-use crate::error::BoxError;
+use super::http2::body_failed;
+use crate::error::{BoxError, Error};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// The first bytes of a body that are handed to the connection without asking whether the peer takes them yet. A stream
 /// gets no capacity before the connection has opened it, and waiting for that would cost a small request, which fits any
@@ -37,8 +38,15 @@ enum Next {
 }
 
 impl<B: RequestBody> Upload<B> {
-    pub(super) fn new(body: B, stream: SendStream<Bytes>) -> Self {
-        Self { body, stream, eager: EAGER, data: Bytes::new(), next: Next::Unknown }
+    /// Sends what is there of the body at once; nothing is left to do if that is all.
+    pub(super) fn begin(body: B, stream: SendStream<Bytes>) -> Result<Option<Self>, Error> {
+        let mut upload = Self { body, stream, eager: EAGER, data: Bytes::new(), next: Next::Unknown };
+        // Nobody waits yet; whoever waits for the response goes on with the rest.
+        match upload.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Ok(None),
+            Poll::Ready(Err(error)) => Err(body_failed(error)),
+            Poll::Pending => Ok(Some(upload)),
+        }
     }
 
     /// Ready when everything is sent, or the peer wants no more; an error is one of the body.

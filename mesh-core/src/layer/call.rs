@@ -22,8 +22,8 @@ pub struct Call<B> {
     pub head: Parts,
     /// Its body.
     pub body: B,
-    /// What was decided about it.
-    pub cx: CallContext,
+    /// What was decided about it; shared, so that every layer may keep it at no cost.
+    pub cx: Arc<CallContext>,
 }
 
 /// What was decided about a call. Pinned when it was routed: every try sees the same.
@@ -74,7 +74,7 @@ pub trait LayerRequest: Sized {
     fn from_parts<B>(head: Parts, body: B, cx: Self::Context) -> Self::With<B>;
 
     /// What was decided about the request; none if it is plain, and each layer's own settings apply.
-    fn routed(&self) -> Option<&CallContext>;
+    fn routed(&self) -> Option<&Arc<CallContext>>;
 }
 
 /// A request whose responses, with the body `R`, may tell where they came from.
@@ -156,18 +156,18 @@ impl LastTried {
 
 impl<B> LayerRequest for Call<B> {
     type Body = B;
-    type Context = CallContext;
+    type Context = Arc<CallContext>;
     type With<T> = Call<T>;
 
-    fn into_parts(self) -> (Parts, B, CallContext) {
+    fn into_parts(self) -> (Parts, B, Arc<CallContext>) {
         (self.head, self.body, self.cx)
     }
 
-    fn from_parts<T>(head: Parts, body: T, cx: CallContext) -> Call<T> {
+    fn from_parts<T>(head: Parts, body: T, cx: Arc<CallContext>) -> Call<T> {
         Call { head, body, cx }
     }
 
-    fn routed(&self) -> Option<&CallContext> {
+    fn routed(&self) -> Option<&Arc<CallContext>> {
         Some(&self.cx)
     }
 }
@@ -197,7 +197,7 @@ impl<B> LayerRequest for Request<B> {
         Request::from_parts(head, body)
     }
 
-    fn routed(&self) -> Option<&CallContext> {
+    fn routed(&self) -> Option<&Arc<CallContext>> {
         None
     }
 }
@@ -209,13 +209,14 @@ impl<B, R: Body> Answered<R> for Request<B> {
     }
 }
 
-impl Scope for CallContext {
+impl Scope for Arc<CallContext> {
     fn routed(&self) -> Option<&CallContext> {
         Some(self)
     }
 
     fn routed_mut(&mut self) -> Option<&mut CallContext> {
-        Some(self)
+        // Others keep what they have.
+        Some(Arc::make_mut(self))
     }
 }
 

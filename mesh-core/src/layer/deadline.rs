@@ -13,6 +13,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_layer::Layer;
@@ -39,7 +40,7 @@ pin_project! {
         inner: F,
         timer: Timer,
         // Says what the call was about; there if it is routed and its time is limited.
-        cx: Option<Box<CallContext>>,
+        cx: Option<Arc<CallContext>>,
     }
 }
 
@@ -79,12 +80,13 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_boxed(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: R) -> Self::Future {
         let deadline = match request.routed() {
             Some(cx) => cx.deadline,
             None => self.timeout.map(|timeout| clock::now() + timeout),
         };
-        let cx = deadline.and_then(|_| request.routed().cloned().map(Box::new));
+        let cx = deadline.and_then(|_| request.routed().cloned());
         DeadlineFuture { inner: self.inner.call(request), timer: Timer::at(deadline), cx }
     }
 }
@@ -96,6 +98,7 @@ where
 {
     type Output = Result<T, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         // The answer wins if both are there.

@@ -34,7 +34,7 @@ pub struct Dispatch<D> {
 /// The future of [`Dispatch`].
 pub struct DispatchFuture<D, B> {
     dialect: D,
-    cx: CallContext,
+    cx: Arc<CallContext>,
     state: State<B>,
 }
 
@@ -65,6 +65,7 @@ impl<D: Dialect, B: RequestBody> Service<Call<B>> for Dispatch<D> {
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, call: Call<B>) -> Self::Future {
         let Call { head, body, cx } = call;
         let state = begin(self.dialect, &cx, cx.try_started, head, body);
@@ -89,7 +90,7 @@ enum NoChoice {
 /// Sends the request, or waits for a place to send it.
 fn begin<D: Dialect, B: RequestBody>(
     dialect: D,
-    cx: &CallContext,
+    cx: &Arc<CallContext>,
     now: Instant,
     head: Parts,
     body: B,
@@ -126,7 +127,7 @@ fn pick_context(cx: &CallContext, now: Instant) -> PickContext<'_> {
 }
 
 /// Waits until there is an endpoint and a right to use it.
-async fn wait(cx: CallContext) -> Result<Choice, NoChoice> {
+async fn wait(cx: Arc<CallContext>) -> Result<Choice, NoChoice> {
     let mut view = cx.cluster.clone();
     loop {
         // Listening begins before looking, so that nothing is missed in between.
@@ -196,16 +197,21 @@ fn send<D: Dialect, B: RequestBody>(
     if let Some(tried) = &cx.tried {
         tried.set(endpoint.label());
     }
-    let in_flight = InFlight::begin(endpoint, now);
+    let mut in_flight = InFlight::begin(endpoint, now);
     match claim.send(head, body) {
         Ok(exchange) => State::Sent { exchange, in_flight: Some(in_flight) },
-        Err(error) => State::Failed(Some(error.with_endpoint(in_flight.endpoint().label()))),
+        Err(error) => {
+            // It says nothing about how fast the endpoint answers.
+            in_flight.observe(now, Class::Ignored);
+            State::Failed(Some(error.with_endpoint(in_flight.endpoint().label())))
+        }
     }
 }
 
 impl<D: Dialect, B: RequestBody> Future for DispatchFuture<D, B> {
     type Output = Result<Response<ResponseBody<D>>, Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
@@ -276,7 +282,7 @@ impl<D: Dialect, B> DispatchFuture<D, B> {
 
     /// Routes the request once more, because the configuration moved on while it waited.
     fn reroute(&mut self, head: &Parts) -> Result<(), Error> {
-        let cx = &mut self.cx;
+        let cx = Arc::make_mut(&mut self.cx);
         let snapshot = cx.target.published().load();
         let entropy = cx.target.clock().entropy();
         let head = RequestHead::of(head, &cx.target.spec().name, D::GRPC);

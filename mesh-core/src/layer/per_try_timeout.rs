@@ -13,6 +13,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_layer::Layer;
@@ -39,7 +40,7 @@ pin_project! {
         inner: F,
         timer: Timer,
         // Says what the try was about; there if it is routed and its time is limited.
-        cx: Option<Box<CallContext>>,
+        cx: Option<Arc<CallContext>>,
     }
 }
 
@@ -79,6 +80,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_boxed(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: R) -> Self::Future {
         let timeout = match request.routed() {
             Some(cx) => cx.retry_policy().and_then(|policy| policy.per_try_timeout),
@@ -86,7 +88,7 @@ where
         };
         let start = request.routed().map_or_else(clock::now, |cx| cx.try_started);
         let deadline = timeout.map(|timeout| start + timeout);
-        let cx = deadline.and_then(|_| request.routed().cloned().map(Box::new));
+        let cx = deadline.and_then(|_| request.routed().cloned());
         PerTryTimeoutFuture { inner: self.inner.call(request), timer: Timer::at(deadline), cx }
     }
 }
@@ -98,6 +100,7 @@ where
 {
     type Output = Result<T, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(result) = this.inner.poll(cx) {

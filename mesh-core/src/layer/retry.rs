@@ -144,6 +144,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_boxed(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: R) -> Self::Future {
         let (head, body, cx) = request.into_parts();
         let saved = SavedHead::of(&head);
@@ -170,6 +171,7 @@ where
 {
     type Output = Result<Response<B>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {

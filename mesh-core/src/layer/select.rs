@@ -50,12 +50,13 @@ pin_project! {
     #[project = StateProjection]
     enum State<S, B, F> {
         Waiting { route: WaitFuture, request: Option<(S, Parts, B)> },
-        Running { #[pin] future: F },
+        // In a box, because callers move the future about, and it is large.
+        Running { future: Pin<Box<F>> },
         Failed { error: Option<Error> },
     }
 }
 
-type WaitFuture = Pin<Box<dyn Future<Output = Result<CallContext, Error>> + Send>>;
+type WaitFuture = Pin<Box<dyn Future<Output = Result<Arc<CallContext>, Error>> + Send>>;
 
 /// What is known of a call before it is routed.
 #[derive(Clone, Debug)]
@@ -93,12 +94,13 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let start = Start::new(&self.target, self.dialect, &head);
         make_absolute(&mut head.uri, &self.target);
         let state = match start.route(&head, start.at) {
-            Ok(Some(cx)) => State::Running { future: self.inner.call(Call { head, body, cx }) },
+            Ok(Some(cx)) => State::Running { future: Box::pin(self.inner.call(Call { head, body, cx })) },
             Ok(None) => {
                 let route = Box::pin(start.wait(copy_for_routing(&head)));
                 State::Waiting { route, request: Some((self.inner.clone(), head, body)) }
@@ -115,17 +117,18 @@ where
 {
     type Output = Result<S::Response, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Running { future } => return future.poll(cx),
+                StateProjection::Running { future } => return future.as_mut().poll(cx),
                 StateProjection::Waiting { route, request } => {
                     let route = ready!(route.as_mut().poll(cx));
                     // Polled again after it was done, there is nothing more to say.
                     let Some((mut service, head, body)) = request.take() else { return Poll::Pending };
                     match route {
-                        Ok(cx) => State::Running { future: service.call(Call { head, body, cx }) },
+                        Ok(cx) => State::Running { future: Box::pin(service.call(Call { head, body, cx })) },
                         Err(error) => State::Failed { error: Some(error) },
                     }
                 }
@@ -157,7 +160,7 @@ impl<D: Dialect> Start<D> {
     }
 
     /// The context of the call, which goes on at `now`; none while there is no configuration.
-    fn route(&self, head: &Parts, now: Instant) -> Result<Option<CallContext>, Error> {
+    fn route(&self, head: &Parts, now: Instant) -> Result<Option<Arc<CallContext>>, Error> {
         let target = &self.target;
         let head = RequestHead::of(head, &target.spec().name, D::GRPC);
         let routing = target.route(&target.published().load(), &head, target.clock().entropy());
@@ -175,7 +178,7 @@ impl<D: Dialect> Start<D> {
             Action::Unsupported(_) => TimeLimits::default(),
         };
         let timeout = self.dialect.timeout(&limits, self.timeout);
-        let cx = CallContext {
+        let cx = Arc::new(CallContext {
             started: self.at,
             try_started: now,
             deadline: timeout.map(|timeout| self.at + timeout),
@@ -187,7 +190,7 @@ impl<D: Dialect> Start<D> {
             trace: self.trace.clone(),
             tried: (timeout.is_some() || limits_tries(&route)).then(Arc::default),
             route,
-        };
+        });
         cx.note(now, || Decision::Route {
             route: cx.route.name.clone(),
             origin: cx.route.origin.clone(),
@@ -197,7 +200,7 @@ impl<D: Dialect> Start<D> {
     }
 
     /// The context of the call, once there is configuration.
-    async fn wait(self, head: Parts) -> Result<CallContext, Error> {
+    async fn wait(self, head: Parts) -> Result<Arc<CallContext>, Error> {
         if let Some(trace) = &self.trace {
             trace.note(self.at, Decision::Wait);
         }

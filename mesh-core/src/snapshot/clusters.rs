@@ -49,7 +49,7 @@ pub(super) struct Clusters {
     idle: Vec<usize>,
     registry: Registry,
     settings: Settings,
-    environment: Environment,
+    environment: Arc<Environment>,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Clusters {
             idle: Vec::new(),
             registry: Registry::default(),
             settings,
-            environment,
+            environment: Arc::new(environment),
         }
     }
 
