@@ -13,7 +13,6 @@ use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, StdError};
 use tonic::transport::Endpoint;
-use tonic_xds::{BootstrapConfig, ChannelCredentialType, XdsChannelBuilder, XdsChannelConfig, XdsUri};
 
 const PAYLOAD: &[u8] = b"0123456789a";
 /// Calls that are not counted.
@@ -49,9 +48,13 @@ pub fn run(
             let _runtime = runtime.enter();
             load.run(tonic::transport::Channel::balance_list(addresses.split(',').map(endpoint)), measure)
         }
+        #[cfg(feature = "tonic-xds")]
         "tonic-xds" => {
+            use tonic_xds::{
+                BootstrapConfig, ChannelCredentialType, XdsChannelBuilder, XdsChannelConfig, XdsUri,
+            };
             let _runtime = runtime.enter();
-            let bootstrap = BootstrapConfig::builder(control_plane)
+            let bootstrap = BootstrapConfig::builder(format!("http://{control_plane}"))
                 .channel_creds([ChannelCredentialType::Insecure])
                 .node_id("peers")
                 .build()

@@ -3,12 +3,14 @@
 //! `peers` starts one echo server process, then a client process for each kind of channel in turn, over and over, and
 //! prints medians. Each client calls from one thread with a number of calls in flight and reports its own CPU time and
 //! rate. A second program, whose allocator counts, tells the allocations; under valgrind the instructions are counted,
-//! which no other load on the machine disturbs.
+//! which no other load on the machine disturbs. A third program, `scale`, measures what configuration costs.
 
 pub mod bare;
 pub mod client;
 pub mod server;
 pub mod table;
+pub mod usage;
+pub mod world;
 
 /// What is compared. The first is the reference of the ratios.
 pub const KINDS: [&str; 7] =

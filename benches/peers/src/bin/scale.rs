@@ -1,0 +1,167 @@
+//! What configuration costs the client at scale: prints a table with the figures of others beside ours.
+//!
+//! The control plane runs in a process of its own. Each figure is that of a fresh client process with one thread, which
+//! reads its own CPU time and resident memory from the kernel; medians of several.
+
+use mesh_peers::usage::{cpu_millis, resident_mib};
+use mesh_peers::world::{self, ControlPlane};
+use mesh_core::bootstrap::Node;
+use mesh_core::cluster::ClusterState;
+use mesh_core::{Bootstrap, Mesh, mesh};
+use mesh_testkit::ads::{Resources, Script};
+use mesh_testkit::echo::{EchoClient, Message};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// Changes that are averaged by one client.
+const CHANGES: u64 = 20;
+/// Clients whose median counts.
+const CLIENTS: usize = 5;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["server"] => world::serve(),
+        ["clusters", address] => clusters(address),
+        ["changes", address] => changes(|| Mesh::builder().bootstrap(bootstrap(address))),
+        ["embedded"] => changes(embedded),
+        [] => table(),
+        _ => {
+            eprintln!("usage: scale");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn bootstrap(address: &str) -> Bootstrap {
+    Bootstrap::new(address, Node::default()).unwrap()
+}
+
+/// From nothing to the first answer, with a thousand clusters; prints CPU and memory.
+fn clusters(address: &str) {
+    runtime().block_on(async {
+        let mesh = Mesh::from_bootstrap(bootstrap(address)).unwrap();
+        let channel = mesh_tonic::Channel::new(&mesh, world::CLUSTERS).unwrap();
+        EchoClient::new(channel).unary(Message::new("first")).await.unwrap();
+        println!("{} {}", cpu_millis(), resident_mib());
+        assert_eq!(mesh.published().load().clusters().count(), world::CLUSTER_COUNT);
+    });
+}
+
+/// Ten thousand endpoints that nobody calls, one of which changes now and then; prints CPU for each change, and memory
+/// before the first.
+fn changes(builder: impl FnOnce() -> mesh::Builder) {
+    runtime().block_on(async {
+        let mesh = builder().build().unwrap();
+        let _target = mesh_tonic::Channel::new(&mesh, world::ENDPOINTS).unwrap();
+        while endpoints(&mesh) < world::ENDPOINT_COUNT {
+            mesh.published().changed().notified().await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (memory, before) = (resident_mib(), cpu_millis());
+        let first = mesh.published().load().number;
+        println!("ready");
+        loop {
+            let changed = mesh.published().changed().notified();
+            if mesh.published().load().number >= first + CHANGES {
+                break;
+            }
+            changed.await;
+        }
+        println!("{} {memory}", (cpu_millis() - before) / CHANGES as f64);
+        assert_eq!(endpoints(&mesh), world::ENDPOINT_COUNT);
+    });
+}
+
+fn endpoints(mesh: &Mesh) -> usize {
+    let snapshot = mesh.published().load();
+    let count = snapshot.clusters().map(|view| match &view.state {
+        ClusterState::Ready { priorities, .. } => priorities.iter().map(|members| members.len()).sum(),
+        _ => 0,
+    });
+    count.sum()
+}
+
+/// A control plane in the process, on a thread of its own, whose CPU time is not counted.
+fn embedded() -> mesh::Builder {
+    let (script, mut streams) = Script::new();
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            let resources = Resources::new();
+            world::fill_endpoints(&resources, 0);
+            let stream = streams.recv().await.unwrap();
+            mesh_core::xds::in_process::ControlPlane::serve(&resources, stream);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            world::change(&resources, CHANGES).await;
+            std::future::pending::<()>().await;
+        });
+    });
+    Mesh::builder().control_plane(script)
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// The two figures in the last line that a client prints.
+fn figures(output: &str) -> (f64, f64) {
+    let (a, b) = output.trim().lines().next_back().unwrap().split_once(' ').unwrap();
+    (a.parse().unwrap(), b.parse().unwrap())
+}
+
+fn medians(figures: Vec<(f64, f64)>) -> (f64, f64) {
+    let (a, b) = figures.into_iter().unzip();
+    (median(a), median(b))
+}
+
+fn table() {
+    let client = |arguments: &[&str]| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(arguments);
+        command
+    };
+    let run = |arguments: &[&str]| {
+        let output = client(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        figures(&String::from_utf8(output.stdout).unwrap())
+    };
+    let mut requests = 0;
+    let clusters = medians(
+        (0..CLIENTS)
+            .map(|_| {
+                let mut server = ControlPlane::start();
+                let figures = run(&["clusters", &server.address]);
+                requests = server.requests();
+                figures
+            })
+            .collect(),
+    );
+    let mut server = ControlPlane::start();
+    let remote = |_| {
+        let address = server.address.clone();
+        let mut client = client(&["changes", &address]);
+        figures(&server.change_once_ready(&mut client, CHANGES))
+    };
+    let remote = medians((0..CLIENTS).map(remote).collect());
+    let embedded = medians((0..CLIENTS).map(|_| run(&["embedded"])).collect());
+
+    println!("| Work | tonic-xds | C-core | Envoy | mesh |");
+    println!("|---|---|---|---|---|");
+    println!("| one of 10,000 endpoints changes, client CPU | 9.4 ms | 696 ms | 26 ms | {:.2} ms |", remote.0);
+    println!("| the same, control plane in the process | | | | {:.2} ms |", embedded.0);
+    println!(
+        "| 1,000 clusters from nothing to the first answer, client CPU | 869 ms | 2,642 ms | 349 ms | {:.0} ms |",
+        clusters.0
+    );
+    println!("| requests to the control plane for that | 1,844 | 733 | 4 | {requests} |");
+    println!("| resident memory with 1,000 clusters | 16 MiB | 79 MiB | 125 MiB | {:.1} MiB |", clusters.1);
+    println!("| resident memory with 10,000 idle endpoints | | | | {:.1} MiB |", remote.1);
+}
