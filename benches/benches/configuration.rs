@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use mesh_benches::address;
 use mesh_core::cluster::ClusterState;
 use mesh_core::endpoint::Protocol;
-use mesh_core::resource::Kind;
+use mesh_core::resource::{Kind, Resource};
 use mesh_core::xds::kind::ResourceKind;
 use mesh_core::{Mesh, snapshot};
 use mesh_proto::ads::Any;
@@ -28,7 +28,9 @@ fn assignment(turn: usize) -> Any {
 
 fn decode(criterion: &mut Criterion) {
     let versions = [assignment(0).value, assignment(1).value];
-    let decode = |turn: usize, previous| Kind::Endpoint.decode("many", &versions[turn % 2], previous).ok();
+    let decode = |turn: usize, previous: Option<&Resource>| {
+        Kind::Endpoint.decode("many", &versions[turn % 2], previous).ok()
+    };
     criterion
         .bench_function("decode/10,000 endpoints", |bencher| bencher.iter(|| black_box(decode(0, None))));
     let (mut turn, mut previous) = (0, decode(0, None));

@@ -12,6 +12,8 @@ use mesh_core::xds::kind::ResourceKind;
 use mesh_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use mesh_proto::envoy::config::route::v3::route_match::PathSpecifier;
 use mesh_proto::envoy::config::route::v3::{HeaderMatcher, Route};
+use mesh_proto::envoy::r#type::matcher::v3::StringMatcher;
+use mesh_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use mesh_testkit::resources as r;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +94,11 @@ fn route(number: usize, condition: Condition) -> Route {
             matched.path_specifier = Some(PathSpecifier::Prefix(format!("/package.Service{number}/")));
         }
         Condition::Header => {
-            let specifier = HeaderMatchSpecifier::ExactMatch(number.to_string());
+            let exact = StringMatcher {
+                match_pattern: Some(MatchPattern::Exact(number.to_string())),
+                ..Default::default()
+            };
+            let specifier = HeaderMatchSpecifier::StringMatch(exact);
             let header = HeaderMatcher {
                 name: "x-route".to_owned(),
                 header_match_specifier: Some(specifier),

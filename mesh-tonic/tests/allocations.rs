@@ -12,8 +12,9 @@ use mesh_tonic::Channel;
 use std::sync::mpsc;
 use tokio::runtime::{Builder, Runtime};
 
-/// tonic's client over a bare `h2` connection needs 19, over tonic's own channel 31.
-const LIMIT: f64 = 22.0;
+/// What it is today. tonic's client over a bare `h2` connection needs 19, over tonic's own channel 31. The little on top is
+/// for what grows now and then.
+const LIMIT: f64 = 20.1;
 const CALLS: u32 = 500;
 
 fn runtime() -> Runtime {
@@ -59,5 +60,17 @@ fn a_warm_unary_call() {
         counted.bytes_total as f64 / f64::from(CALLS)
     );
     assert!(per_call <= LIMIT, "{per_call} allocations per call");
+
+    // Nobody calls: whatever runs now was woken for nothing.
+    let idle = || {
+        runtime.block_on(async {
+            for _ in 0..CALLS {
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    idle();
+    let counted = measure(idle);
+    assert!(counted.count_total < 5, "{} allocations while idle", counted.count_total);
     drop(mesh);
 }
