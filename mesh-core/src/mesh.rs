@@ -1,6 +1,6 @@
 //! The mesh: what an application makes once and shares.
 
-use crate::bootstrap::{Bootstrap, ListenerTemplate, Node};
+use crate::bootstrap::{Bootstrap, DiskCache, ListenerTemplate, Node};
 use crate::clock::Clock;
 use crate::cluster::Settings;
 use crate::cluster_config::ClusterConfig;
@@ -9,15 +9,16 @@ use crate::error::{Error, Kind};
 use crate::net::h2_driver::KeepAlive;
 use crate::net::{Dialer, Environment};
 use crate::policy::retry_budget::RetryBudgetConfig;
+use crate::resource::Kind as ResourceKinds;
 use crate::snapshot::driver::{Command, Driver};
 use crate::snapshot::handle::{TargetHandle, Targets};
 use crate::snapshot::report::Report;
 use crate::snapshot::{Fallback, Origin, Published, StaticCluster, TargetSpec};
 use crate::telemetry::events::Event;
 use crate::xds::client::Client;
+use crate::xds::directory::Directory;
+use crate::xds::disk::Disk;
 use crate::xds::in_process::ControlPlane;
-use crate::xds::link::Source;
-use crate::xds::session::{DEFAULT_STREAM_BACKOFF, Session};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -40,19 +41,27 @@ const STATIC_SCHEME: &str = "static";
 #[derive(Clone)]
 pub struct Mesh {
     targets: Arc<Targets>,
-    listener_template: Arc<ListenerTemplate>,
+    templates: Arc<Templates>,
 }
 
 /// Makes a [`Mesh`].
 #[derive(Default)]
 pub struct Builder {
-    source: Option<Source>,
+    directory: Option<Directory>,
     node: Node,
-    listener_template: ListenerTemplate,
+    templates: Templates,
+    disk_cache: Option<DiskCache>,
     clusters: Vec<ClusterConfig>,
     dialer: Dialer,
     clock: Option<Clock>,
     settings: Settings,
+}
+
+/// The names of the Listeners that targets stand for.
+#[derive(Debug, Default)]
+struct Templates {
+    default: ListenerTemplate,
+    authorities: BTreeMap<String, ListenerTemplate>,
 }
 
 impl Mesh {
@@ -84,31 +93,36 @@ impl Mesh {
         Builder::default()
     }
 
-    /// What a URI leads to: `xds:///host:port`, a service that the control plane knows, or `static:///name`, a cluster
-    /// that was given to the [`Builder`].
+    /// What a URI leads to: `xds:///host:port`, a service that the control plane knows, `xds://authority/host:port`, one
+    /// that an authority of the bootstrap knows (gRFC A47), or `static:///name`, a cluster that was given to the
+    /// [`Builder`].
     ///
     /// # Errors
     ///
-    /// [`Kind::Target`] if the URI is neither.
+    /// [`Kind::Target`] if the URI is none of these, or the bootstrap does not have the authority.
     pub fn target(&self, uri: &str, protocol: Protocol) -> Result<Arc<TargetHandle>, Error> {
         let fail = |why: &str| {
             let detail = format!("{uri:?} is not a target: {why}; write xds:///host:port or static:///name");
             Err(Error::new(Kind::Target, detail))
         };
         let Some((scheme, rest)) = uri.split_once(':') else { return fail("it has no scheme") };
-        let name = match rest.strip_prefix("//") {
+        let (authority, name) = match rest.strip_prefix("//") {
             Some(rest) => match rest.split_once('/') {
-                Some(("", name)) => name,
-                Some(_) => return fail("authorities are not supported"),
+                Some(parts) => parts,
                 None => return fail("two slashes begin an authority; the name follows the third"),
             },
-            None => rest.strip_prefix('/').unwrap_or(rest),
+            None => ("", rest.strip_prefix('/').unwrap_or(rest)),
         };
         if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return fail("its name is empty, or has a character that names cannot have");
         }
         match scheme {
-            XDS_SCHEME => Ok(self.discovered(name, protocol, Fallback::Refuse)),
+            XDS_SCHEME if authority.is_empty() => Ok(self.discovered(name, protocol, Fallback::Refuse)),
+            XDS_SCHEME => match self.templates.authorities.get(authority) {
+                Some(template) => Ok(self.listener(template, name, protocol, Fallback::Refuse)),
+                None => fail(&format!("the bootstrap has no authority {authority:?}")),
+            },
+            _ if !authority.is_empty() => fail("only xds: targets have an authority"),
             STATIC_SCHEME => {
                 let origin = Origin::Static(name.into());
                 Ok(self.targets.get(TargetSpec { name: name.into(), protocol, origin }))
@@ -121,7 +135,17 @@ impl Mesh {
     /// none.
     #[must_use]
     pub fn discovered(&self, name: &str, protocol: Protocol, fallback: Fallback) -> Arc<TargetHandle> {
-        let listener = self.listener_template.name(name).into();
+        self.listener(&self.templates.default, name, protocol, fallback)
+    }
+
+    fn listener(
+        &self,
+        template: &ListenerTemplate,
+        name: &str,
+        protocol: Protocol,
+        fallback: Fallback,
+    ) -> Arc<TargetHandle> {
+        let listener = template.name(name).into();
         let origin = Origin::ControlPlane { listener, fallback };
         self.targets.get(TargetSpec { name: name.into(), protocol, origin })
     }
@@ -192,16 +216,29 @@ impl Builder {
                 "the bootstrap has fields that are not understood"
             );
         }
-        self.source = bootstrap.servers.into_iter().next().map(Source::Server);
+        self.directory = Some(Directory::new(&bootstrap));
         self.node = bootstrap.node;
-        self.listener_template = bootstrap.client_listener_template;
+        let authorities = bootstrap.authorities.into_iter();
+        self.templates = Templates {
+            default: bootstrap.client_listener_template,
+            authorities: authorities.map(|(name, authority)| (name, authority.listener_template)).collect(),
+        };
+        self.disk_cache = bootstrap.disk_cache.or(self.disk_cache);
+        self
+    }
+
+    /// Keeps the last good configuration in a file, so that a process can start, and serve, while every control plane is
+    /// away. Default: what the bootstrap says, else no file.
+    #[must_use]
+    pub fn disk_cache(mut self, cache: DiskCache) -> Self {
+        self.disk_cache = Some(cache);
         self
     }
 
     /// Asks a control plane in this process instead, which needs no bootstrap.
     #[must_use]
     pub fn control_plane(mut self, control_plane: impl ControlPlane) -> Self {
-        self.source = Some(Source::InProcess(Arc::new(control_plane)));
+        self.directory = Some(Directory::in_process(Arc::new(control_plane)));
         self
     }
 
@@ -265,18 +302,18 @@ impl Builder {
             }
         }
         let environment = Environment::new(self.dialer, self.clock.unwrap_or_else(Clock::system));
-        let client = self.source.map(|source| {
-            let now = environment.clock.now();
-            let session = Session::new(self.node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
-            Client::new(session, source, environment.clone())
+        let client = self.directory.map(|directory| {
+            let disk =
+                self.disk_cache.map(|config| Disk::open::<ResourceKinds>(config, &directory, &environment));
+            Client::new(directory, &self.node, disk, environment.clone())
         });
         let published = Arc::new(Published::default());
         let (commands, received) = mpsc::unbounded_channel();
         let driver =
             Driver::new(client, statics, self.settings, received, published.clone(), environment.clone());
         environment.tasks.spawn(driver.run());
-        let listener_template = Arc::new(self.listener_template);
-        Ok(Mesh { targets: Targets::new(published, commands, environment), listener_template })
+        let templates = Arc::new(self.templates);
+        Ok(Mesh { targets: Targets::new(published, commands, environment), templates })
     }
 }
 
@@ -289,7 +326,7 @@ impl fmt::Debug for Mesh {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("source", &self.source)
+            .field("directory", &self.directory)
             .field("node", &self.node)
             .field("clusters", &self.clusters)
             .finish_non_exhaustive()

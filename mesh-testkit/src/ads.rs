@@ -4,7 +4,7 @@ use crate::backend::Counted;
 use crate::net::Listener;
 use bytes::Bytes;
 use h2::server::SendResponse;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use mesh_core::net::Io;
 use mesh_core::xds::in_process::{ControlPlane, Protocol, ServerStream};
 use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
@@ -210,6 +210,7 @@ impl ControlPlane for Script {
 #[derive(Debug)]
 pub struct Server {
     task: JoinHandle<()>,
+    heads: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
 impl Server {
@@ -218,14 +219,22 @@ impl Server {
         mut listener: Listener,
         serve: impl Fn(ServerStream) -> JoinHandle<()> + Clone + Send + Sync + 'static,
     ) -> Self {
+        let heads = Arc::<Mutex<Vec<HeaderMap>>>::default();
+        let seen = heads.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok(io) = listener.accept().await {
-                connections.spawn(serve_connection(io, serve.clone()));
+                connections.spawn(serve_connection(io, serve.clone(), seen.clone()));
             }
             while connections.join_next().await.is_some() {}
         });
-        Self { task }
+        Self { task, heads }
+    }
+
+    /// The headers of the streams got so far, oldest first.
+    #[must_use]
+    pub fn heads(&self) -> Vec<HeaderMap> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -235,10 +244,15 @@ impl Drop for Server {
     }
 }
 
-async fn serve_connection(io: Io, serve: impl Fn(ServerStream) -> JoinHandle<()>) {
+async fn serve_connection(
+    io: Io,
+    serve: impl Fn(ServerStream) -> JoinHandle<()>,
+    heads: Arc<Mutex<Vec<HeaderMap>>>,
+) {
     let Ok(mut connection) = h2::server::handshake(io).await else { return };
     let mut streams = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
+        heads.lock().unwrap_or_else(PoisonError::into_inner).push(request.headers().clone());
         let (requests, request_rx) = mpsc::channel(16);
         let (responses, response_rx) = mpsc::channel(16);
         let server =

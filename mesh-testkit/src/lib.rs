@@ -4,6 +4,7 @@
 
 pub mod ads;
 pub mod backend;
+pub mod ca;
 pub mod echo;
 pub mod load;
 pub mod net;

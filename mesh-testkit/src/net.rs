@@ -2,12 +2,14 @@
 
 use mesh_core::net::{Address, Connect, ConnectFuture, Dialer, Io, ResolveFuture};
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// What fits a virtual connection in each direction before the writer waits.
 const BUFFER: usize = 256 << 10;
@@ -36,12 +38,23 @@ enum Place {
 }
 
 /// Takes connections, from a virtual network or from a socket.
-#[derive(Debug)]
 pub enum Listener {
     /// From a virtual network.
     Virtual(mpsc::UnboundedReceiver<DuplexStream>),
     /// From a TCP socket.
     Tcp(TcpListener),
+    /// From another listener, over TLS; whoever fails the handshake is dropped.
+    Tls(Box<Listener>, TlsAcceptor),
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Virtual(_) => f.write_str("Virtual"),
+            Self::Tcp(listener) => listener.fmt(f),
+            Self::Tls(inner, _) => f.debug_tuple("Tls").field(inner).finish(),
+        }
+    }
 }
 
 impl VirtualNet {
@@ -154,6 +167,12 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Io::Tcp(stream))
             }
+            Self::Tls(inner, acceptor) => loop {
+                let io = Box::pin(inner.accept()).await?;
+                if let Ok(stream) = acceptor.accept(io).await {
+                    return Ok(Io::new(stream));
+                }
+            },
         }
     }
 
@@ -162,6 +181,7 @@ impl Listener {
     pub fn local_address(&self) -> Option<String> {
         match self {
             Self::Virtual(_) => None,
+            Self::Tls(inner, _) => inner.local_address(),
             Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.to_string()),
         }
     }

@@ -135,14 +135,6 @@ impl Driver {
     /// Tells the outside what the control plane said.
     fn tell(&self, turn: &Turn<Kind>) {
         let Some(client) = &self.client else { return };
-        if turn.link_changed {
-            match client.error() {
-                _ if client.is_open() => self.environment.events.emit(|| Event::ControlPlaneUp),
-                Some(reason) => self.environment.events.emit(|| Event::ControlPlaneDown(reason.clone())),
-                // The stream ended as streams do.
-                None => {}
-            }
-        }
         for change in &turn.changes {
             let (kind, name) = (change.kind.as_str(), &change.name);
             let Some(entry) = client.get(change.kind, name) else { continue };

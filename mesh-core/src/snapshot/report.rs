@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct Report {
     /// The control plane, if there is one.
     pub control_plane: Option<ControlPlaneReport>,
+    /// Those of authorities that have their own.
+    pub authorities: Vec<ControlPlaneReport>,
     /// The resources that are subscribed to.
     pub resources: Vec<ResourceReport>,
     /// The targets.
@@ -33,8 +35,10 @@ pub struct ControlPlaneReport {
     pub identifier: String,
     /// Whether the stream to it is open.
     pub connected: bool,
-    /// What went wrong last, if nothing went right since.
+    /// Why no control plane can be reached, if none can.
     pub error: Option<Arc<str>>,
+    /// Resources in force that come from the disk cache and that no control plane has confirmed.
+    pub from_disk: usize,
     /// The last version of each kind that was accepted whole.
     pub versions: Vec<(Kind, String)>,
 }
@@ -58,13 +62,20 @@ pub struct ResourceReport {
 
 impl Report {
     pub(super) fn new(client: Option<&Client<Kind>>, assembler: &Assembler) -> Self {
-        let control_plane = client.map(|client| ControlPlaneReport {
-            source: client.source().to_string(),
-            identifier: client.control_plane().to_owned(),
-            connected: client.is_open(),
-            error: client.error().cloned(),
-            versions: Kind::ALL.iter().map(|&kind| (kind, client.version(kind).to_owned())).collect(),
-        });
+        let mut control_planes =
+            client.into_iter().flat_map(Client::status).map(|status| ControlPlaneReport {
+                source: status.source.to_string(),
+                identifier: status.identifier.to_owned(),
+                connected: status.connected,
+                error: status.error.cloned(),
+                from_disk: status.from_disk,
+                versions: status
+                    .versions
+                    .into_iter()
+                    .map(|(kind, version)| (kind, version.to_owned()))
+                    .collect(),
+            });
+        let control_plane = control_planes.next();
         let entries = Kind::ALL.iter().flat_map(|&kind| {
             client.into_iter().flat_map(move |client| client.entries(kind).map(move |entry| (kind, entry)))
         });
@@ -85,6 +96,7 @@ impl Report {
         });
         Self {
             control_plane,
+            authorities: control_planes.collect(),
             resources: resources.collect(),
             targets: assembler.targets().map(|(spec, state)| (spec.clone(), state.clone())).collect(),
             endpoints: assembler.endpoints().collect(),

@@ -17,6 +17,10 @@ pub enum Event {
     ControlPlaneUp,
     /// The stream to the control plane is gone, and why; the configuration stays in force.
     ControlPlaneDown(Arc<str>),
+    /// Another control plane is in charge; where it is.
+    ControlPlaneChanged(Arc<str>),
+    /// No control plane has answered yet, so this many resources of the disk cache are in force.
+    FromDisk(usize),
     /// A resource was refused; the version before it stays in force.
     Rejected {
         /// The kind of the resource.
@@ -76,6 +80,8 @@ impl fmt::Display for Event {
             Self::Snapshot(number) => write!(f, "configuration {number} in force"),
             Self::ControlPlaneUp => f.write_str("control plane connected"),
             Self::ControlPlaneDown(reason) => write!(f, "control plane lost: {reason}"),
+            Self::ControlPlaneChanged(source) => write!(f, "control plane {source} in charge"),
+            Self::FromDisk(resources) => write!(f, "{resources} resources of the disk cache in force"),
             Self::Rejected { kind, name, reason } => write!(f, "{kind} {name} refused: {reason}"),
             Self::Missing { kind, name } => write!(f, "{kind} {name} does not exist"),
             Self::EndpointUp(endpoint) => write!(f, "endpoint {endpoint} up"),

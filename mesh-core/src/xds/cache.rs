@@ -46,7 +46,7 @@ pub enum State<V> {
 }
 
 /// A resource that was received and is valid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Present<V> {
     /// The resource.
     pub value: V,
@@ -73,6 +73,12 @@ pub enum Absence {
     Expired,
     /// The control plane cannot or may not deliver it: [`Entry::error`] says why.
     Failed,
+    /// Nobody was asked: its name begins like one that says who has the resource, and goes on otherwise.
+    Malformed,
+    /// Nobody was asked: its name is one of another type.
+    OtherKind,
+    /// Nobody was asked: the bootstrap does not have the authority in its name.
+    UnknownAuthority,
 }
 
 impl Absence {
@@ -86,6 +92,9 @@ impl Absence {
             Self::Unanswered => "is not known: the control plane has not answered in time",
             Self::Deleted => "does not exist any more: the control plane took it away",
             Self::Expired => "is out of date: the control plane did not renew it within its time to live",
+            Self::Malformed => "cannot be asked for: an xdstp name is xdstp://authority/type/id",
+            Self::OtherKind => "cannot be asked for: its name is one of another type",
+            Self::UnknownAuthority => "cannot be asked for: the bootstrap does not have its authority",
             Self::Failed => "cannot be had: the control plane reports an error",
         }
     }
@@ -151,6 +160,11 @@ impl<V> Entry<V> {
             expires: None,
             alarm: None,
         }
+    }
+
+    /// For a name that nobody can be asked for.
+    pub(super) fn absent(absence: Absence) -> Self {
+        Self { state: State::Absent(absence), ..Self::new(true) }
     }
 
     /// The resource, if there is a valid one.

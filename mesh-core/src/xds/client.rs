@@ -1,33 +1,35 @@
-//! Joins the [`Session`] to a stream: the part of the xDS client that does I/O.
+//! The xDS client: asks for each resource where its name says, and keeps the last good ones on disk.
 
-use super::cache::Entry;
+use super::cache::{Absence, Entry, Present};
+use super::directory::{Directory, Misnamed};
+use super::disk::{DISK_WRITE_DELAY, Disk, Record};
+use super::group::Group;
 use super::kind::ResourceKind;
-use super::link::{Link, Source};
-use super::session::{Change, Session};
-use crate::clock::{Instant, Timer};
+use super::link::Source;
+use super::name::{canonical, is_federated};
+use super::session::Change;
+use crate::bootstrap::Node;
+use crate::clock::Timer;
 use crate::net::Environment;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Messages that are taken in before the caller gets to act on them: it acts once per batch.
-const BATCH: usize = 64;
-
-/// An xDS client: a [`Session`] that talks to its [`Source`].
+/// An xDS client.
 pub struct Client<K: ResourceKind> {
-    session: Session<K>,
-    source: Source,
+    directory: Directory,
+    /// One for each group of the directory.
+    groups: Vec<Group<K>>,
+    /// Subscribed names that nobody answers for.
+    misnamed: BTreeMap<(K, Arc<str>), Entry<K::Value>>,
+    /// How names are written that are written in another way than the canonical one, by the latter.
+    spellings: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    disk: Option<Disk>,
+    /// When to write the disk cache; none while nothing changed.
+    write: Option<Timer>,
     environment: Environment,
-    stream: Stream,
-    timer: Timer,
-}
-
-enum Stream {
-    None,
-    Opening(Pin<Box<dyn Future<Output = Result<Link, String>> + Send>>),
-    Open(Box<Link>),
 }
 
 /// What happened.
@@ -35,61 +37,144 @@ enum Stream {
 pub struct Turn<K> {
     /// The resources whose entries are not what they were.
     pub changes: Vec<Change<K>>,
-    /// Whether the stream was opened or closed.
+    /// Whether a control plane was lost or found, or another one took over.
     pub link_changed: bool,
+}
+
+/// How it goes with the control planes of one group of the directory.
+#[derive(Debug)]
+pub struct Status<'a, K: ResourceKind> {
+    /// The one in charge.
+    pub source: &'a Source,
+    /// How it calls itself.
+    pub identifier: &'a str,
+    /// Whether a stream to it is open.
+    pub connected: bool,
+    /// Why none can be reached, if none can.
+    pub error: Option<&'a Arc<str>>,
+    /// Resources in force that come from the disk cache and that no control plane has confirmed.
+    pub from_disk: usize,
+    /// The last version of each kind that was accepted whole.
+    pub versions: Vec<(K, &'a str)>,
 }
 
 impl<K: ResourceKind> Client<K> {
     /// A client that connects once it is polled.
-    pub fn new(session: Session<K>, source: Source, environment: Environment) -> Self {
-        let timer = Timer::at(None);
-        Self { session, source, environment, stream: Stream::None, timer }
+    #[must_use]
+    pub fn new(directory: Directory, node: &Node, disk: Option<Disk>, environment: Environment) -> Self {
+        let groups =
+            directory.groups().iter().map(|servers| Group::new(servers, node, &environment)).collect();
+        Self {
+            directory,
+            groups,
+            misnamed: BTreeMap::new(),
+            spellings: BTreeMap::new(),
+            disk,
+            write: None,
+            environment,
+        }
     }
 
     /// What is known of a resource; `None` if it is not subscribed to.
     #[must_use]
     pub fn get(&self, kind: K, name: &str) -> Option<&Entry<K::Value>> {
-        self.session.get(kind, name)
+        if !is_federated(name) {
+            return self.groups.first()?.get(kind, name);
+        }
+        let name = canonical(name);
+        match self.directory.find(kind, &name) {
+            Ok(group) => self.groups.get(group)?.get(kind, &name),
+            Err(_) => self.misnamed.get(&(kind, Arc::from(&*name))),
+        }
     }
 
     /// Everything subscribed to of a kind.
     pub fn entries(&self, kind: K) -> impl Iterator<Item = (&Arc<str>, &Entry<K::Value>)> {
-        self.session.entries(kind)
+        let misnamed = self.misnamed.iter().filter(move |((of, _), _)| *of == kind);
+        self.groups
+            .iter()
+            .flat_map(move |group| group.session().entries(kind))
+            .chain(misnamed.map(|((_, name), entry)| (name, entry)))
     }
 
     /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already. Takes effect
-    /// when [`turn`](Self::turn) is polled next.
+    /// when [`turn`](Self::turn) is polled next; only what is on disk may be known at once.
     pub fn subscribe(&mut self, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
-        self.session.change_subscription(kind, added, removed);
+        if !added.iter().chain(removed).any(|name| is_federated(name)) {
+            return self.subscribe_group(0, kind, added, removed);
+        }
+        let mut parts = vec![(Vec::new(), Vec::new()); self.groups.len()];
+        for name in removed {
+            match self.directory.find(kind, name) {
+                Ok(group) => {
+                    let canonical: Arc<str> = canonical(name).into();
+                    self.spellings.remove(&canonical);
+                    parts[group].1.push(canonical);
+                }
+                Err(_) => {
+                    self.misnamed.remove(&(kind, canonical(name).into()));
+                }
+            }
+        }
+        for name in added {
+            match self.directory.find(kind, name) {
+                Ok(group) => {
+                    let canonical: Arc<str> = canonical(name).into();
+                    if canonical != *name {
+                        self.spellings.entry(canonical.clone()).or_default().insert(name.clone());
+                    }
+                    parts[group].0.push(canonical);
+                }
+                Err(why) => {
+                    let absence = match why {
+                        Misnamed::Malformed => Absence::Malformed,
+                        Misnamed::OtherKind => Absence::OtherKind,
+                        Misnamed::UnknownAuthority => Absence::UnknownAuthority,
+                    };
+                    self.misnamed.insert((kind, canonical(name).into()), Entry::absent(absence));
+                }
+            }
+        }
+        for (group, (added, removed)) in parts.iter().enumerate() {
+            self.subscribe_group(group, kind, added, removed);
+        }
     }
 
-    /// The last version of a kind that was accepted whole.
-    #[must_use]
-    pub fn version(&self, kind: K) -> &str {
-        self.session.version(kind)
+    fn subscribe_group(&mut self, group: usize, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
+        let group = &mut self.groups[group];
+        group.subscribe(kind, added, removed);
+        let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
+        for name in added {
+            let Some(Record { resource, version, .. }) = disk.get(kind, name) else { continue };
+            match kind.decode(name, resource, None) {
+                Ok(value) => {
+                    let (bytes, version) = (resource.clone(), version.as_str().into());
+                    group.preload(kind, name, Present { value, bytes, version });
+                }
+                Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
+            }
+        }
     }
 
     /// Why no control plane can be reached, if none can.
     #[must_use]
     pub fn error(&self) -> Option<&Arc<str>> {
-        self.session.error()
+        self.groups.iter().find_map(Group::error)
     }
 
-    /// Whether a stream is open.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.session.is_open()
-    }
-
-    /// How the control plane calls itself.
-    #[must_use]
-    pub fn control_plane(&self) -> &str {
-        self.session.control_plane()
-    }
-
-    /// Where the configuration comes from.
-    pub fn source(&self) -> &Source {
-        &self.source
+    /// How it goes with the control planes.
+    pub fn status(&self) -> impl Iterator<Item = Status<'_, K>> {
+        self.groups.iter().map(|group| {
+            let session = group.session();
+            Status {
+                source: group.source(),
+                identifier: session.control_plane(),
+                connected: session.is_open(),
+                error: group.error(),
+                from_disk: group.preloaded(),
+                versions: K::ALL.iter().map(|&kind| (kind, session.version(kind))).collect(),
+            }
+        })
     }
 
     /// Waits until something happens. Cancelling it loses nothing.
@@ -99,103 +184,55 @@ impl<K: ResourceKind> Client<K> {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn<K>> {
         let mut turn = Turn { changes: Vec::new(), link_changed: false };
-        loop {
-            let now = self.environment.clock.now();
-            self.session.fire(now, &mut turn.changes);
-            let progress = match &mut self.stream {
-                Stream::None => self.open(now),
-                Stream::Opening(opening) => match opening.as_mut().poll(cx) {
-                    Poll::Ready(Ok(link)) => {
-                        tracing::info!(control_plane = %self.source, "xDS stream opened");
-                        self.stream = Stream::Open(Box::new(link));
-                        self.session.opened(now);
-                        turn.link_changed = true;
-                        true
-                    }
-                    Poll::Ready(Err(reason)) => self.close(&reason, &mut turn),
-                    Poll::Pending => false,
-                },
-                Stream::Open(link) => match exchange(link, &mut self.session, now, cx, &mut turn.changes) {
-                    Ok(()) => false,
-                    Err(reason) => self.close(&reason, &mut turn),
-                },
-            };
-            if !turn.changes.is_empty() || turn.link_changed {
-                return Poll::Ready(turn);
-            }
-            if !progress {
-                self.timer.reset(self.session.next_timer());
-                if self.timer.poll_expired(cx).is_pending() {
-                    return Poll::Pending;
-                }
+        let mut ready = false;
+        for group in &mut self.groups {
+            if let Poll::Ready(told) = group.poll(cx, &mut turn.changes) {
+                ready = true;
+                turn.link_changed |= told;
             }
         }
-    }
-
-    fn open(&mut self, now: Instant) -> bool {
-        if !self.session.should_open(now) {
-            return false;
+        if !self.spellings.is_empty() {
+            self.spell(&mut turn.changes);
         }
-        let (source, environment) = (self.source.clone(), self.environment.clone());
-        let protocol = self.session.protocol();
-        self.stream = Stream::Opening(Box::pin(async move { source.open(protocol, &environment).await }));
-        true
-    }
-
-    fn close(&mut self, reason: &str, turn: &mut Turn<K>) -> bool {
-        self.stream = Stream::None;
-        let before = self.session.error().cloned();
-        self.session.closed(self.environment.clock.now(), reason, self.environment.clock.entropy());
-        match self.session.error() {
-            None => tracing::info!(control_plane = %self.source, reason, "xDS stream ended"),
-            Some(error) if Some(error) != before.as_ref() => {
-                tracing::warn!(control_plane = %self.source, reason, "xDS stream closed; the configuration stays in force");
+        if self.hear(&turn.changes) {
+            let due = self.environment.clock.now() + DISK_WRITE_DELAY;
+            self.write.get_or_insert_with(|| Timer::at(Some(due)));
+        }
+        if self.write.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) {
+            self.write = None;
+            if let Some(mut disk) = self.disk.take() {
+                disk.write(|kind: K, name| self.get(kind, name).is_some());
+                self.disk = Some(disk);
             }
-            Some(_) => {}
         }
-        turn.link_changed = true;
-        true
+        if ready { Poll::Ready(turn) } else { Poll::Pending }
     }
-}
 
-/// Takes in what has come and sends what is due.
-///
-/// What changed is left for the caller to act on before anything is sent, so that an acknowledgement and the
-/// subscriptions that follow from it leave in one request.
-fn exchange<K: ResourceKind>(
-    link: &mut Link,
-    session: &mut Session<K>,
-    now: Instant,
-    cx: &mut Context<'_>,
-    changes: &mut Vec<Change<K>>,
-) -> Result<(), String> {
-    let mut taken = 0;
-    while let Poll::Ready(message) = link.poll_next(cx) {
-        session.receive(now, message?, changes).map_err(|garbled| garbled.0)?;
-        taken += 1;
-        if taken == BATCH {
-            cx.waker().wake_by_ref();
-            break;
+    /// Adds the changes of names that are written in other ways.
+    fn spell(&self, changes: &mut Vec<Change<K>>) {
+        let spelt = |change: &Change<K>| {
+            let kind = change.kind;
+            let names = self.spellings.get(&change.name).into_iter().flatten();
+            names.map(move |name| Change { kind, name: name.clone() }).collect::<Vec<_>>()
+        };
+        let more: Vec<_> = changes.iter().flat_map(spelt).collect();
+        changes.extend(more);
+    }
+
+    /// Tells the disk cache what changed; whether that is new to it.
+    fn hear(&mut self, changes: &[Change<K>]) -> bool {
+        let Some(mut disk) = self.disk.take() else { return false };
+        let mut news = false;
+        for Change { kind, name } in changes {
+            news |= self.get(*kind, name).is_some_and(|entry| disk.hear(*kind, name, entry));
         }
+        self.disk = Some(disk);
+        news
     }
-    if !changes.is_empty() {
-        return Ok(());
-    }
-    while let Poll::Ready(ready) = link.poll_ready(cx) {
-        ready?;
-        match session.next_request(now) {
-            Some(request) => link.send(request)?,
-            None => break,
-        }
-    }
-    Ok(())
 }
 
 impl<K: ResourceKind> fmt::Debug for Client<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("source", &self.source)
-            .field("session", &self.session)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("groups", &self.groups).finish_non_exhaustive()
     }
 }

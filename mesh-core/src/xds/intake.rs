@@ -49,11 +49,12 @@ impl<K: ResourceKind> Table<K> {
         {
             entry.expires = expires;
             arm(&mut self.alarms, entry, &name);
-            if let State::Present(present) = &mut entry.state
-                && !item.version.is_empty()
-                && *present.version != *item.version
-            {
-                present.version = item.version.into();
+            if let State::Present(present) = &mut entry.state {
+                if !item.version.is_empty() && *present.version != *item.version {
+                    present.version = item.version.into();
+                } else if present.version.is_empty() {
+                    present.version = version.shared();
+                }
             }
             if entry.rejection.take().is_some() | entry.error.take().is_some() {
                 self.touch(now, name);

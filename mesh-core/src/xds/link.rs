@@ -1,8 +1,12 @@
 //! A stream to a control plane, over a socket or within the process.
 
+use super::features::Features;
 use super::grpc_stream::GrpcStream;
 use super::in_process::{self, ControlPlane, Protocol};
-use crate::bootstrap::Server;
+use super::kind::ResourceKind;
+use super::session::{DEFAULT_STREAM_BACKOFF, Session};
+use crate::bootstrap::{Node, Server};
+use crate::clock::Instant;
 use crate::net::Environment;
 use bytes::Bytes;
 use mesh_proto::ads::{DELTA_AGGREGATED_RESOURCES, STREAM_AGGREGATED_RESOURCES};
@@ -13,6 +17,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 
 pub use super::grpc_stream::MAX_MESSAGE;
+
+/// What istiod's sidecars do not have in their metadata.
+const GENERATOR: &str = "GENERATOR";
 
 /// Where the configuration comes from.
 #[derive(Clone)]
@@ -31,6 +38,24 @@ pub(super) enum Link {
 }
 
 impl Source {
+    /// A session as this control plane wants it.
+    pub(super) fn session<K: ResourceKind>(&self, node: &Node, now: Instant) -> Session<K> {
+        let Self::Server(Server { features, .. }) = self else {
+            return Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
+        };
+        let mut node = node.clone();
+        if features.sidecar {
+            node.metadata.remove(GENERATOR);
+        }
+        let protocol = if features.delta { Protocol::Delta } else { Protocol::StateOfTheWorld };
+        let features = Features {
+            fail_on_data_errors: features.fail_on_data_errors,
+            ignore_resource_deletion: features.ignore_resource_deletion,
+            resource_timer_is_transient_error: features.resource_timer_is_transient_error,
+        };
+        Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now).with(protocol, features)
+    }
+
     pub(super) async fn open(&self, protocol: Protocol, environment: &Environment) -> Result<Link, String> {
         match self {
             Self::Server(server) => {

@@ -3,7 +3,7 @@
 //! State of the world and delta look the same from outside. It knows when to connect, what to ask, what to acknowledge or refuse, and what is known of every resource. It does
 //! no I/O, so tests drive it through any interleaving in virtual time.
 
-use super::cache::Entry;
+use super::cache::{Entry, Present};
 use super::features::Features;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
@@ -135,6 +135,12 @@ impl<K: ResourceKind> Session<K> {
     /// session.
     pub fn add_all(&mut self, kind: K) {
         self.subscriptions[kind.index()].add_all();
+    }
+
+    /// Puts a resource in force that this control plane has not sent, until it says something about it. Nothing happens if
+    /// the resource is not subscribed to.
+    pub fn preload(&mut self, kind: K, name: &str, resource: Present<K::Value>) {
+        self.subscriptions[kind.index()].preload(name, resource);
     }
 
     /// Whether a stream has to be opened now; if so the caller opens one and reports

@@ -1,6 +1,6 @@
 //! The subscriptions of one kind of resource, in either protocol.
 
-use super::cache::Entry;
+use super::cache::{Entry, Present};
 use super::delta::Delta;
 use super::features::Features;
 use super::in_process::Protocol;
@@ -76,6 +76,11 @@ impl<K: ResourceKind> Subscription<K> {
                 Dialogue::Delta(delta) => delta.add_all(),
             }
         }
+    }
+
+    /// Puts a resource in force that this control plane has not sent.
+    pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>) {
+        self.table.preload(name, resource);
     }
 
     /// A new stream is up: everything has to be asked for again.

@@ -1,7 +1,7 @@
 //! What is known of the resources of one kind, whatever the protocol that tells it.
 
 use super::alarms::Alarms;
-use super::cache::{Absence, Entry, Reported, State};
+use super::cache::{Absence, Entry, Present, Reported, State};
 use super::features::Features;
 use super::kind::ResourceKind;
 use crate::clock::Instant;
@@ -106,6 +106,15 @@ impl<K: ResourceKind> Table<K> {
             return Added::Listed;
         }
         Added::Restored
+    }
+
+    /// Puts a resource in force that this control plane has not sent.
+    pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            // A version would let the control plane think that it has sent it.
+            entry.state = State::Present(Present { version: "".into(), ..resource });
+            entry.deadline = None;
+        }
     }
 
     /// Drops a name; whether the control plane has to be told, which until then keeps its entry up to date.

@@ -1,0 +1,102 @@
+//! Which control planes answer for which names (gRFC A47).
+
+use super::in_process::ControlPlane;
+use super::kind::ResourceKind;
+use super::link::Source;
+use super::name::{FederatedName, is_federated};
+use crate::bootstrap::{Bootstrap, Server};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Control planes that answer for the same names, best first.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// The control planes, best first. Never empty.
+    pub sources: Vec<Source>,
+    /// Whether to move on to the next one even if everything needed is known (gRFC A95).
+    pub eager: bool,
+}
+
+/// Which control planes answer for which names. Authorities with the same servers share them.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    groups: Vec<Servers>,
+    authorities: BTreeMap<String, usize>,
+}
+
+/// Why nobody answers for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misnamed {
+    /// It is not written as such names are.
+    Malformed,
+    /// It is of another type.
+    OtherKind,
+    /// Nobody is known by its authority.
+    UnknownAuthority,
+}
+
+/// The group that answers for names without an authority.
+const DEFAULT: usize = 0;
+
+impl Directory {
+    /// What a bootstrap says.
+    #[must_use]
+    pub fn new(bootstrap: &Bootstrap) -> Self {
+        let mut known: Vec<(&[Server], bool)> = vec![(&bootstrap.servers, false)];
+        let mut authorities = BTreeMap::new();
+        for (name, authority) in &bootstrap.authorities {
+            let servers = if authority.servers.is_empty() { &bootstrap.servers } else { &authority.servers };
+            let group = (servers.as_slice(), authority.fallback_on_reachability_only);
+            // With one server there is nothing to move on to.
+            let same =
+                |other: &(&[Server], bool)| *other == group || (other.0 == group.0 && servers.len() == 1);
+            let index = known.iter().position(same).unwrap_or_else(|| {
+                known.push(group);
+                known.len() - 1
+            });
+            authorities.insert(name.clone(), index);
+        }
+        let servers = |(servers, eager): (&[Server], bool)| Servers {
+            sources: servers.iter().cloned().map(Source::Server).collect(),
+            eager,
+        };
+        Self { groups: known.into_iter().map(servers).collect(), authorities }
+    }
+
+    /// One control plane in this process answers for every name.
+    #[must_use]
+    pub fn in_process(control_plane: Arc<dyn ControlPlane>) -> Self {
+        let servers = Servers { sources: vec![Source::InProcess(control_plane)], eager: false };
+        Self { groups: vec![servers], authorities: BTreeMap::new() }
+    }
+
+    /// The control planes.
+    #[must_use]
+    pub fn groups(&self) -> &[Servers] {
+        &self.groups
+    }
+
+    /// What tells this directory from another one, for what is kept longer than a process lives.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let servers =
+            |group: &Servers| group.sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let groups: Vec<_> = self.groups.iter().map(servers).collect();
+        let authorities: Vec<_> =
+            self.authorities.iter().map(|(name, group)| format!("{name}={group}")).collect();
+        format!("{}; {}", groups.join(" "), authorities.join(" "))
+    }
+
+    /// The group that answers for a name.
+    pub(super) fn find<K: ResourceKind>(&self, kind: K, name: &str) -> Result<usize, Misnamed> {
+        if !is_federated(name) {
+            return Ok(DEFAULT);
+        }
+        let name = FederatedName::parse(name).ok_or(Misnamed::Malformed)?;
+        let of_kind = kind.type_url().rsplit('/').next() == Some(name.kind);
+        if !of_kind {
+            return Err(Misnamed::OtherKind);
+        }
+        self.authorities.get(name.authority).copied().ok_or(Misnamed::UnknownAuthority)
+    }
+}

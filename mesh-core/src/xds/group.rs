@@ -1,0 +1,298 @@
+//! The control planes that answer for the same names: one is in charge, the others stand by.
+//!
+//! Each has a session of its own. When another one takes over its session inherits the resources that are in force, so
+//! nothing is lost and nothing is older than it was; then its answers replace them one by one.
+
+use super::cache::{Entry, Present, State};
+use super::directory::Servers;
+use super::fallback::Fallback;
+use super::kind::ResourceKind;
+use super::link::Source;
+use super::session::{Change, Session};
+use super::upstream::{Step, Upstream};
+use crate::bootstrap::Node;
+use crate::clock::Timer;
+use crate::net::Environment;
+use crate::telemetry::events::Event;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The control planes that answer for the same names.
+#[derive(Debug)]
+pub(super) struct Group<K: ResourceKind> {
+    sources: Vec<Source>,
+    node: Node,
+    environment: Environment,
+    /// Those that are tried.
+    upstreams: Vec<Upstream<K>>,
+    fallback: Fallback,
+    /// The names subscribed to, by kind.
+    wanted: Vec<BTreeSet<Arc<str>>>,
+    /// Whether any control plane has ever answered.
+    answered: bool,
+    told_of_disk: bool,
+    health: Health,
+    /// Why each control plane failed last.
+    reasons: Vec<String>,
+    timer: Timer,
+}
+
+/// What was last told of the group as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Health {
+    Unknown,
+    Up,
+    Down(Arc<str>),
+}
+
+impl<K: ResourceKind> Group<K> {
+    pub(super) fn new(servers: &Servers, node: &Node, environment: &Environment) -> Self {
+        let mut group = Self {
+            sources: servers.sources.clone(),
+            node: node.clone(),
+            environment: environment.clone(),
+            upstreams: Vec::new(),
+            fallback: Fallback::new(servers.sources.len(), servers.eager),
+            wanted: K::ALL.iter().map(|_| BTreeSet::new()).collect(),
+            answered: false,
+            told_of_disk: false,
+            health: Health::Unknown,
+            reasons: vec![String::new(); servers.sources.len()],
+            timer: Timer::at(None),
+        };
+        group.upstreams.push(group.upstream(0));
+        group
+    }
+
+    /// The session whose answers are in force.
+    pub(super) fn session(&self) -> &Session<K> {
+        &self.upstreams[self.fallback.active()].session
+    }
+
+    /// The control plane in charge.
+    pub(super) fn source(&self) -> &Source {
+        self.upstreams[self.fallback.active()].source()
+    }
+
+    pub(super) fn get(&self, kind: K, name: &str) -> Option<&Entry<K::Value>> {
+        self.session().get(kind, name)
+    }
+
+    /// Why no control plane can be reached, if none can.
+    pub(super) fn error(&self) -> Option<&Arc<str>> {
+        match &self.health {
+            Health::Down(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether any control plane has ever answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Resources in force that no control plane has confirmed.
+    pub(super) fn preloaded(&self) -> usize {
+        if self.answered {
+            return 0;
+        }
+        let session = self.session();
+        let present =
+            |&kind: &K| session.entries(kind).filter(|(_, entry)| entry.present().is_some()).count();
+        K::ALL.iter().map(present).sum()
+    }
+
+    /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already.
+    pub(super) fn subscribe(&mut self, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
+        let wanted = &mut self.wanted[kind.index()];
+        for name in removed {
+            wanted.remove(name);
+        }
+        wanted.extend(added.iter().cloned());
+        for upstream in &mut self.upstreams {
+            upstream.session.change_subscription(kind, added, removed);
+        }
+    }
+
+    /// Puts a resource in force until a control plane says something about it.
+    pub(super) fn preload(&mut self, kind: K, name: &str, resource: Present<K::Value>) {
+        self.upstreams[self.fallback.active()].session.preload(kind, name, resource);
+    }
+
+    /// Moves on until something happens that matters outside; what changed is added to `changes`.
+    ///
+    /// Ready with whether the answer of [`error`](Self::error) or [`source`](Self::source) changed.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, changes: &mut Vec<Change<K>>) -> Poll<bool> {
+        let before = (self.health.clone(), self.fallback.active());
+        self.tell_of_disk();
+        loop {
+            let mut progress = self.add_next();
+            for index in 0..self.upstreams.len() {
+                let mut news = Vec::new();
+                let Some(upstream) = self.upstreams.get_mut(index) else { break };
+                if let Poll::Ready(step) = upstream.poll(cx, &mut news) {
+                    progress = true;
+                    self.take(index, step, changes);
+                }
+                if index == self.fallback.active() {
+                    changes.append(&mut news);
+                }
+            }
+            let told = before != (self.health.clone(), self.fallback.active());
+            if told || !changes.is_empty() {
+                return Poll::Ready(told);
+            }
+            if !progress {
+                let at = self.fallback.next_timer();
+                self.timer.reset(at.filter(|_| self.fallback.is_eager() || self.is_missing()));
+                if self.timer.poll_expired(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Tries the next control plane, if it is needed; whether it is.
+    fn add_next(&mut self) -> bool {
+        let now = self.environment.clock.now();
+        // To look for what is missing takes time, so only where it matters.
+        if !self.fallback.is_due(now) {
+            return false;
+        }
+        let missing = self.is_missing();
+        if !self.fallback.add(now, missing) {
+            return false;
+        }
+        let next = self.upstream(self.upstreams.len());
+        tracing::info!(control_plane = %next.source(), "trying the next control plane");
+        self.upstreams.push(next);
+        true
+    }
+
+    /// Whether something is needed that no control plane has said anything about.
+    fn is_missing(&self) -> bool {
+        let unknown = |(&kind, names): (&K, &BTreeSet<Arc<str>>)| {
+            names.iter().any(|name| match self.get(kind, name) {
+                Some(entry) => matches!(entry.state, State::Pending) && entry.rejection.is_none(),
+                None => true,
+            })
+        };
+        let some = self.wanted.iter().any(|names| !names.is_empty());
+        some && (!self.answered || K::ALL.iter().zip(&self.wanted).any(unknown))
+    }
+
+    fn take(&mut self, index: usize, step: Step, changes: &mut Vec<Change<K>>) {
+        let source = &self.sources[index];
+        match step {
+            Step::Changed => {}
+            Step::Opened => {
+                tracing::debug!(control_plane = %source, "xDS stream opened");
+                if self.wanted.iter().any(|names| !names.is_empty()) {
+                    self.fallback.asked(index, self.environment.clock.now());
+                }
+                // What was down is up again only with its first answer: it may go on failing.
+                if self.health == Health::Unknown {
+                    self.tell(Health::Up);
+                }
+            }
+            Step::Answered => {
+                self.answered = true;
+                let before = self.fallback.active();
+                if self.fallback.answered(index) {
+                    tracing::warn!(control_plane = %source, "this control plane is in charge now");
+                    self.inherit(before, index, changes);
+                    let name = self.sources[index].to_string();
+                    self.environment.events.emit(|| Event::ControlPlaneChanged(name.into()));
+                }
+                self.upstreams.truncate(self.fallback.tried());
+                self.tell(Health::Up);
+            }
+            Step::Ended { answered, reason } => {
+                tracing::debug!(control_plane = %source, answered, reason, "xDS stream ended");
+                self.fallback.ended(index, answered);
+                self.reasons[index] = reason;
+                let more = self.upstreams.len() < self.sources.len() && self.is_missing();
+                if self.fallback.is_down() && !more {
+                    self.tell(Health::Down(self.reason()));
+                }
+            }
+        }
+    }
+
+    /// Why nothing works.
+    fn reason(&self) -> Arc<str> {
+        match &self.reasons[..] {
+            [reason] => reason.as_str().into(),
+            reasons => {
+                let tried = self.sources.iter().zip(reasons).take(self.upstreams.len());
+                let each: Vec<_> = tried.map(|(source, reason)| format!("{source}: {reason}")).collect();
+                each.join("; ").into()
+            }
+        }
+    }
+
+    /// Hands what is in force from one control plane to another one.
+    fn inherit(&mut self, from: usize, to: usize, changes: &mut Vec<Change<K>>) {
+        for (&kind, names) in K::ALL.iter().zip(&self.wanted) {
+            for name in names {
+                changes.push(Change { kind, name: name.clone() });
+                let Some(Entry { state: State::Present(present), .. }) =
+                    self.upstreams[from].session.get(kind, name)
+                else {
+                    continue;
+                };
+                let present = present.clone();
+                self.upstreams[to].session.preload(kind, name, present);
+            }
+        }
+        // What the others know grows old; should they come back, they start afresh.
+        for index in 0..to {
+            self.upstreams[index] = self.upstream(index);
+        }
+    }
+
+    fn upstream(&self, index: usize) -> Upstream<K> {
+        let source = self.sources[index].clone();
+        let mut session = source.session(&self.node, self.environment.clock.now());
+        for (&kind, names) in K::ALL.iter().zip(&self.wanted) {
+            let names: Vec<_> = names.iter().cloned().collect();
+            session.change_subscription(kind, &names, &[]);
+        }
+        Upstream::new(session, source, self.environment.clone())
+    }
+
+    /// Tells the outside how it goes, if that is new.
+    fn tell(&mut self, health: Health) {
+        let source = self.source();
+        match (&self.health, &health) {
+            (Health::Down(_), Health::Down(reason)) => tracing::debug!(%reason, "still no control plane"),
+            (_, Health::Down(reason)) => {
+                tracing::warn!(control_plane = %source, %reason, "no control plane; the configuration stays in force");
+                self.environment.events.emit(|| Event::ControlPlaneDown(reason.clone()));
+            }
+            (Health::Up, _) => {}
+            _ => {
+                tracing::info!(control_plane = %source, "control plane connected");
+                self.environment.events.emit(|| Event::ControlPlaneUp);
+            }
+        }
+        self.health = health;
+    }
+
+    /// Tells once that nobody has confirmed what is in force.
+    fn tell_of_disk(&mut self) {
+        if self.answered || self.told_of_disk || !matches!(self.health, Health::Down(_)) {
+            return;
+        }
+        let resources = self.preloaded();
+        if resources > 0 {
+            self.told_of_disk = true;
+            tracing::warn!(
+                resources,
+                "no control plane has answered yet; the configuration of the disk cache is in force"
+            );
+            self.environment.events.emit(|| Event::FromDisk(resources));
+        }
+    }
+}

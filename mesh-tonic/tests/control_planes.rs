@@ -1,0 +1,476 @@
+//! Several control planes, and all that can go wrong with one: calls go on, in memory and in virtual time.
+
+use mesh_core::bootstrap::{Bootstrap, DiskCache};
+use mesh_core::net::{Address, Connect, ConnectFuture, Dialer};
+use mesh_core::telemetry::events::Event;
+use mesh_core::{Mesh, mesh};
+use mesh_proto::ads::Any;
+use mesh_testkit::ads::{Resources, Server};
+use mesh_testkit::echo::{EchoClient, Message};
+use mesh_testkit::load::Load;
+use mesh_testkit::net::{Listener, VirtualNet};
+use mesh_testkit::resources::{any, assignment, cluster, listener, route, routes};
+use mesh_testkit::world::{CONTROL_PLANE as FIRST, TARGET, World};
+use mesh_tonic::Channel;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Request, Status};
+
+const SECOND: &str = "10.255.0.2:15010";
+const BACKENDS: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
+
+fn bootstrap(servers: &[&str], more: &str) -> Bootstrap {
+    let server =
+        |uri: &&str| format!(r#"{{"server_uri": "{uri}", "channel_creds": [{{"type": "insecure"}}]}}"#);
+    let servers: Vec<_> = servers.iter().map(server).collect();
+    let json = format!(r#"{{"node": {{"id": "n"}}, "xds_servers": [{}]{more}}}"#, servers.join(","));
+    Bootstrap::from_json(&json).unwrap()
+}
+
+fn builder(net: &VirtualNet, servers: &[&str]) -> mesh::Builder {
+    Mesh::builder().bootstrap(bootstrap(servers, "")).dialer(net.dialer()).seed(1)
+}
+
+/// The resources of a service `NAME:80` with these endpoints.
+fn service(name: &str, endpoints: &[&str]) -> Vec<Any> {
+    let host = format!("{name}:80");
+    let table = format!("{name}-routes");
+    vec![
+        any(&listener(&host, &table)),
+        any(&routes(&table, &host, vec![route("/", &[(name, 1)])])),
+        any(&cluster(name)),
+        any(&assignment(name, endpoints)),
+    ]
+}
+
+async fn call(mesh: &Mesh, target: &str, limit: Duration) -> Result<String, Status> {
+    let mut client = EchoClient::new(Channel::new(mesh, target).unwrap());
+    let mut request = Request::new(Message::new("x"));
+    request.set_timeout(limit);
+    let answer = client.unary(request).await?;
+    Ok(answer.metadata().get("x-backend").unwrap().to_str().unwrap().to_owned())
+}
+
+fn drain(events: &mut Receiver<Event>) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_recv().ok()).collect()
+}
+
+fn downs(events: &[Event]) -> usize {
+    events.iter().filter(|event| matches!(event, Event::ControlPlaneDown(_))).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_control_plane_takes_over_and_hands_back_without_a_failed_call() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    world.control.set(service("other", &BACKENDS[..1]));
+    let second = Resources::new();
+    second.set(service("echo", &BACKENDS[1..]).into_iter().chain(service("other", &BACKENDS[1..])));
+    // The names of the routes are those of the world.
+    let first_server = world.control.serve_on(world.net.listen(FIRST));
+    let _second_server = second.serve_on(world.net.listen(SECOND));
+    let mesh = builder(&world.net, &[FIRST, SECOND]).build().unwrap();
+    let mut events = mesh.events();
+    let channel = Channel::new(&mesh, TARGET).unwrap();
+    let load = Load::echo(&channel, Duration::from_millis(10));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((world.control.streams(), second.streams()), (1, 0), "the first is enough");
+
+    drop(first_server);
+    world.net.refuse(FIRST);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(second.streams(), 0, "everything needed is known");
+    let error = mesh.published().load().control_plane_error.clone().unwrap();
+    assert!(error.contains(FIRST) && error.contains("refused"), "{error}");
+
+    // Something that is not known makes the second one be asked.
+    assert_eq!(call(&mesh, "xds:///other:80", Duration::from_secs(5)).await.unwrap(), BACKENDS[1]);
+    assert_eq!(second.streams(), 1);
+    assert_eq!(mesh.published().load().control_plane_error, None);
+    let taken_over = mesh.clock().now();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        load.so_far().shares(taken_over + Duration::from_secs(1)).keys().copied().collect::<Vec<_>>(),
+        [BACKENDS[1]]
+    );
+
+    let _first_server = world.control.serve_on(world.net.listen(FIRST));
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!((world.control.streams(), second.streams()), (1, 0), "the second one was let go");
+    assert_eq!(call(&mesh, "xds:///other:80", Duration::from_secs(5)).await.unwrap(), BACKENDS[0]);
+
+    let record = load.finish().await;
+    assert!(record.failures.is_empty(), "{:?}", record.failures);
+    let events = drain(&mut events);
+    let changed = |uri: &str| events.contains(&Event::ControlPlaneChanged(uri.into()));
+    assert!(changed(FIRST) && changed(SECOND) && downs(&events) == 1, "{events:?}");
+    assert!(mesh.close(Duration::from_secs(10)).await);
+    assert_eq!(mesh.tasks(), 0);
+}
+
+/// Counts the connections through a network.
+#[derive(Clone)]
+struct Counting {
+    net: VirtualNet,
+    attempts: Arc<AtomicUsize>,
+    /// The address that fails because there are no file descriptors.
+    exhausted: Option<&'static str>,
+}
+
+impl Connect for Counting {
+    fn connect(&self, address: &Address) -> ConnectFuture {
+        if address.to_string() == FIRST {
+            self.attempts.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.exhausted.is_some_and(|exhausted| exhausted == address.to_string()) {
+            const EMFILE: i32 = 24;
+            return Box::pin(async { Err(io::Error::from_raw_os_error(EMFILE)) });
+        }
+        self.net.connect(address)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Refuses,
+    BlackHole,
+    NoFileDescriptors,
+    AcceptsAndCloses,
+    SendsNoise,
+    NeverAnswers,
+    AnswersGarbage,
+    EndsStreams,
+}
+
+/// Lets the first control plane misbehave; what is returned has to be kept.
+fn misbehave(net: &VirtualNet, fault: Fault) -> Option<Server> {
+    use tokio::io::AsyncWriteExt;
+    let each = |mut listener: Listener, noise: &'static [u8]| {
+        tokio::spawn(async move {
+            while let Ok(mut io) = listener.accept().await {
+                // It may be gone already.
+                let _ = io.write_all(noise).await;
+            }
+        });
+    };
+    match fault {
+        Fault::Refuses | Fault::NoFileDescriptors => {}
+        Fault::BlackHole => net.black_hole(FIRST),
+        Fault::AcceptsAndCloses => each(net.listen(FIRST), b""),
+        Fault::SendsNoise => each(net.listen(FIRST), b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        Fault::NeverAnswers => {
+            return Some(Server::start(net.listen(FIRST), |stream| {
+                tokio::spawn(async move {
+                    let _stream = stream;
+                    std::future::pending::<()>().await;
+                })
+            }));
+        }
+        Fault::AnswersGarbage => {
+            return Some(Server::start(net.listen(FIRST), |stream| {
+                tokio::spawn(async move {
+                    let _ = stream.responses.send(vec![0xFF; 100].into()).await;
+                    std::future::pending::<()>().await;
+                })
+            }));
+        }
+        Fault::EndsStreams => {
+            return Some(Server::start(net.listen(FIRST), |stream| {
+                tokio::spawn(async move { drop(stream) })
+            }));
+        }
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_first_control_plane_does_the_second_one_serves() {
+    for fault in [
+        Fault::Refuses,
+        Fault::BlackHole,
+        Fault::NoFileDescriptors,
+        Fault::AcceptsAndCloses,
+        Fault::SendsNoise,
+        Fault::NeverAnswers,
+        Fault::AnswersGarbage,
+        Fault::EndsStreams,
+    ] {
+        let (world, _backends) = World::with_backends(&BACKENDS);
+        let _first = misbehave(&world.net, fault);
+        let _second = world.control.serve_on(world.net.listen(SECOND));
+        let attempts = Arc::<AtomicUsize>::default();
+        let exhausted = matches!(fault, Fault::NoFileDescriptors).then_some(FIRST);
+        let dialer =
+            Dialer::custom(Counting { net: world.net.clone(), attempts: attempts.clone(), exhausted });
+        let mesh = builder(&world.net, &[FIRST, SECOND]).dialer(dialer).build().unwrap();
+        let mut events = mesh.events();
+        let answer = call(&mesh, TARGET, Duration::from_secs(10)).await;
+        assert!(answer.is_ok(), "{fault:?}: {answer:?}");
+
+        sleep(Duration::from_secs(600)).await;
+        // The back-off goes up to 30 seconds.
+        let attempts = attempts.load(Ordering::SeqCst);
+        assert!((1..=45).contains(&attempts), "{fault:?}: {attempts} attempts in ten minutes");
+        let told = drain(&mut events);
+        let changes = told.iter().filter(|event| matches!(event, Event::ControlPlaneChanged(_))).count();
+        // At first nothing is needed, so nobody else is asked.
+        assert!(changes == 1 && downs(&told) <= 1, "{fault:?}: {told:?}");
+        assert!(mesh.close(Duration::from_secs(10)).await, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_control_plane_that_misbehaves_is_told_of_once() {
+    for fault in [Fault::Refuses, Fault::NoFileDescriptors, Fault::AcceptsAndCloses, Fault::AnswersGarbage] {
+        let (world, _backends) = World::with_backends(&BACKENDS);
+        let first = misbehave(&world.net, fault);
+        let attempts = Arc::<AtomicUsize>::default();
+        let exhausted = matches!(fault, Fault::NoFileDescriptors).then_some(FIRST);
+        let dialer =
+            Dialer::custom(Counting { net: world.net.clone(), attempts: attempts.clone(), exhausted });
+        let mesh = builder(&world.net, &[FIRST]).dialer(dialer).build().unwrap();
+        let mut events = mesh.events();
+        let status = call(&mesh, TARGET, Duration::from_secs(20)).await.unwrap_err();
+        assert!(matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded), "{fault:?}: {status}");
+        sleep(Duration::from_secs(600)).await;
+        assert!((10..=60).contains(&attempts.load(Ordering::SeqCst)), "{fault:?}: {attempts:?}");
+        let told = drain(&mut events);
+        assert_eq!(downs(&told), 1, "{fault:?}: {told:?}");
+
+        if exhausted.is_none() {
+            drop(first);
+            let _server = world.control.serve_on(world.net.listen(FIRST));
+            assert!(call(&mesh, TARGET, Duration::from_secs(60)).await.is_ok(), "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_end_now_and_then_are_not_noticed() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let mut server = world.control.serve_on(world.net.listen(FIRST));
+    let mesh = builder(&world.net, &[FIRST]).build().unwrap();
+    let channel = Channel::new(&mesh, TARGET).unwrap();
+    let load = Load::echo(&channel, Duration::from_secs(1));
+    sleep(Duration::from_secs(5)).await;
+    let mut events = mesh.events();
+    for round in 0..5 {
+        sleep(Duration::from_secs(1800)).await;
+        drop(server);
+        server = world.control.serve_on(world.net.listen(FIRST));
+        world.cluster("echo", &BACKENDS[round % 2..]);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.control.streams(), 1, "it is back at once");
+        assert_eq!(mesh.published().load().control_plane_error, None);
+    }
+    let record = load.finish().await;
+    assert!(record.failures.is_empty(), "{:?}", record.failures);
+    let told = drain(&mut events);
+    assert!(
+        told.iter().all(|event| matches!(
+            event,
+            Event::Snapshot(_) | Event::EndpointUp(_) | Event::EndpointDown { .. }
+        )),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_half_open_is_noticed() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let mut silent = world.net.listen(FIRST);
+    let held = tokio::spawn(async move {
+        let io = silent.accept().await.unwrap();
+        let mut connection = h2::server::handshake(io).await.unwrap();
+        let stream = connection.accept().await;
+        // From now on nobody reads what comes.
+        std::future::pending::<()>().await;
+        drop((connection, stream));
+    });
+    let mesh = builder(&world.net, &[FIRST]).build().unwrap();
+    let _channel = Channel::new(&mesh, TARGET).unwrap();
+    let mut events = mesh.events();
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(downs(&drain(&mut events)), 0);
+    sleep(Duration::from_secs(40)).await;
+    let told = drain(&mut events);
+    let reason = told.iter().find_map(|event| match event {
+        Event::ControlPlaneDown(reason) => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains("no answer to a ping")), "{told:?}");
+    held.abort();
+    let _server = world.control.serve_on(world.net.listen(FIRST));
+    until(async || call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok()).await;
+}
+
+async fn until(what: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !what().await {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), wait).await.expect("it happens in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_starts_from_disk_and_moves_on_when_a_control_plane_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = DiskCache::new(folder.path().join("cache"));
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    world.cluster("echo", &BACKENDS[..1]);
+    let server = world.control.serve_on(world.net.listen(FIRST));
+    let with_disk = || builder(&world.net, &[FIRST]).disk_cache(cache.clone()).build().unwrap();
+    let mesh = with_disk();
+    assert_eq!(call(&mesh, TARGET, Duration::from_secs(5)).await.unwrap(), BACKENDS[0]);
+    until(async || cache.path.exists()).await;
+    assert!(mesh.close(Duration::from_secs(5)).await);
+    drop((server, mesh));
+    world.net.refuse(FIRST);
+
+    // Nobody is there, and yet calls succeed.
+    let mesh = with_disk();
+    let mut events = mesh.events();
+    assert_eq!(call(&mesh, TARGET, Duration::from_secs(5)).await.unwrap(), BACKENDS[0]);
+    let _kept = Channel::new(&mesh, TARGET).unwrap();
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(call(&mesh, TARGET, Duration::from_secs(5)).await.unwrap(), BACKENDS[0]);
+    let told = drain(&mut events);
+    assert!(told.contains(&Event::FromDisk(4)) && downs(&told) == 1, "{told:?}");
+    assert_eq!(mesh.report().await.unwrap().control_plane.unwrap().from_disk, 4);
+
+    // What has changed meanwhile is taken over without a failed call.
+    let channel = Channel::new(&mesh, TARGET).unwrap();
+    let load = Load::echo(&channel, Duration::from_millis(10));
+    world.cluster("echo", &BACKENDS[1..]);
+    let server = world.control.serve_on(world.net.listen(FIRST));
+    until(async || call(&mesh, TARGET, Duration::from_secs(5)).await.unwrap() == BACKENDS[1]).await;
+    let record = load.finish().await;
+    assert!(record.failures.is_empty(), "{:?}", record.failures);
+    assert_eq!(mesh.report().await.unwrap().control_plane.unwrap().from_disk, 0);
+    assert!(mesh.close(Duration::from_secs(5)).await);
+    drop((server, mesh));
+    world.net.refuse(FIRST);
+
+    // What was taken away meanwhile is gone once the control plane has answered.
+    let mesh = with_disk();
+    assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok());
+    world.control.clear();
+    let _server = world.control.serve_on(world.net.listen(FIRST));
+    until(async || call(&mesh, TARGET, Duration::from_secs(30)).await.is_err()).await;
+    let status = call(&mesh, TARGET, Duration::from_secs(30)).await.unwrap_err();
+    assert!(status.message().contains("Listener echo:80"), "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_cache_that_cannot_be_used_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let _server = world.control.serve_on(world.net.listen(FIRST));
+    let paths = ["damaged", "missing/cache", "."].map(|name| folder.path().join(name));
+    std::fs::write(&paths[0], b"mesh-xds and then something else").unwrap();
+    for path in paths {
+        let mesh = builder(&world.net, &[FIRST]).disk_cache(DiskCache::new(&path)).build().unwrap();
+        assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok(), "{path:?}");
+        assert_eq!(mesh.report().await.unwrap().control_plane.unwrap().from_disk, 0);
+        sleep(Duration::from_secs(5)).await;
+        assert!(mesh.close(Duration::from_secs(5)).await);
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing but the one good path was written"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn authorities_have_control_planes_and_names_of_their_own() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let _default = world.control.serve_on(world.net.listen(FIRST));
+    let name = |kind: &str, id: &str| format!("xdstp://a.example/envoy.config.{kind}/{id}?b=2&a=1");
+    let (host, table) = (name("listener.v3.Listener", "svc:80"), name("route.v3.RouteConfiguration", "r"));
+    let (group, endpoints) =
+        (name("cluster.v3.Cluster", "c"), name("endpoint.v3.ClusterLoadAssignment", "c"));
+    let canonical = |name: &str| name.replace("b=2&a=1", "a=1&b=2");
+    let mut eds_cluster = cluster(&canonical(&group));
+    if let Some(config) = &mut eds_cluster.eds_cluster_config {
+        config.service_name = endpoints.clone();
+    }
+    let own = Resources::new();
+    own.set([
+        any(&listener(&canonical(&host), &table)),
+        any(&routes(&canonical(&table), "svc:80", vec![route("/", &[(&group, 1)])])),
+        any(&eds_cluster),
+        any(&assignment(&canonical(&endpoints), &BACKENDS[1..])),
+        any(&listener(
+            "xdstp://a.example/envoy.config.listener.v3.Listener/lost:80?a=1&b=2",
+            "xdstp://x/envoy.config.route.v3.RouteConfiguration/r",
+        )),
+    ]);
+    let _own = own.serve_on(world.net.listen(SECOND));
+    let authorities = format!(
+        r#", "authorities": {{
+            "a.example": {{
+                "client_listener_resource_name_template": "xdstp://a.example/envoy.config.listener.v3.Listener/%s?b=2&a=1",
+                "xds_servers": [{{"server_uri": "{SECOND}", "channel_creds": [{{"type": "insecure"}}]}}]
+            }},
+            "shared": {{}}
+        }}"#
+    );
+    let mesh = Mesh::builder()
+        .bootstrap(bootstrap(&[FIRST], &authorities))
+        .dialer(world.net.dialer())
+        .build()
+        .unwrap();
+    let limit = Duration::from_secs(5);
+    let answer = call(&mesh, "xds://a.example/svc:80", limit).await;
+    assert_eq!(answer.as_deref().ok(), Some(BACKENDS[1]), "{answer:?}");
+    assert!(call(&mesh, TARGET, limit).await.is_ok());
+    assert_eq!((world.control.streams(), own.streams()), (1, 1));
+
+    let error = Channel::new(&mesh, "xds://nobody/svc:80").unwrap_err().to_string();
+    assert!(error.contains("no authority \"nobody\""), "{error}");
+    let status = call(&mesh, "xds://a.example/lost:80", limit).await.unwrap_err();
+    assert!(status.message().contains("authority"), "{status}");
+
+    // An authority without servers of its own shares the stream of the others.
+    let status = call(&mesh, "xds://shared/svc:80", Duration::from_secs(30)).await.unwrap_err();
+    assert!(status.message().contains("xdstp://shared/envoy.config.listener.v3.Listener/svc:80"), "{status}");
+    assert_eq!((world.control.streams(), own.streams()), (1, 1));
+    let report = mesh.report().await.unwrap();
+    assert_eq!(report.control_plane.unwrap().source, FIRST);
+    assert_eq!(report.authorities.iter().map(|plane| &*plane.source).collect::<Vec<_>>(), [SECOND]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_is_read_again_for_every_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let server = world.control.serve_on(world.net.listen(FIRST));
+    let json = format!(
+        r#"{{"xds_servers": [{{"server_uri": "{FIRST}", "channel_creds": [{{"type": "insecure"}}], "call_creds": [
+            {{"type": "jwt_token_file", "config": {{"jwt_token_file": {token:?}, "mesh.allow_insecure": true}}}}]}}]}}"#
+    );
+    let bootstrap = Bootstrap::from_json(&json).unwrap();
+    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).build().unwrap();
+    let mut events = mesh.events();
+    let limit = Duration::from_secs(60);
+    let shown = |server: &Server| server.heads().last().map(|head| head["authorization"].clone());
+
+    sleep(Duration::from_secs(5)).await;
+    let told = format!("{:?}", drain(&mut events));
+    assert!(told.contains("jwt_token_file") && told.contains("No such file"), "{told}");
+    std::fs::write(&token, "first\n").unwrap();
+    assert!(call(&mesh, TARGET, limit).await.is_ok());
+    assert_eq!(shown(&server).unwrap(), "Bearer first");
+
+    std::fs::write(&token, "second").unwrap();
+    drop(server);
+    let server = world.control.serve_on(world.net.listen(FIRST));
+    until(async || shown(&server).is_some()).await;
+    assert_eq!(shown(&server).unwrap(), "Bearer second");
+}
