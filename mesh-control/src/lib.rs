@@ -9,6 +9,7 @@
 #[cfg(feature = "cli")]
 pub mod cmd;
 pub mod embedded;
+mod index;
 pub mod model;
 #[cfg(feature = "server")]
 pub mod raw;

@@ -1,6 +1,8 @@
 //! Checks of what an HTTP rule does.
 
-use super::super::http_route::{Cors, Fault, Headers, HttpRoute, Redirect, Retries, Rewrite};
+use super::super::http_route::{
+    Cors, Fault, GRPC_STATUSES, Headers, HttpRoute, Redirect, Retries, Rewrite, is_authority,
+};
 use super::http_match::string_match;
 use super::virtual_service::{destination, weights};
 use super::{Check, names};
@@ -24,26 +26,6 @@ const CONDITIONS: [&str; 17] = [
     "resource-exhausted",
     "unavailable",
     "connect-failure-before-request",
-];
-/// The statuses of gRPC.
-pub(in super::super::super) const GRPC_STATUSES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
 ];
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"];
@@ -297,10 +279,6 @@ fn header(field: &str, name: &str, check: &mut Check) {
     } else {
         check.must(field, names::header(name));
     }
-}
-
-pub(in super::super::super) fn is_authority(name: &str) -> bool {
-    name.eq_ignore_ascii_case(":authority") || name.eq_ignore_ascii_case("host")
 }
 
 /// The authority can be set in several places, but once only.

@@ -123,6 +123,9 @@ fn each_endpoint(entry: &ServiceEntry, endpoint: &WorkloadEntry, check: &mut Che
 }
 
 fn resolution(entry: &ServiceEntry, check: &mut Check) {
+    if entry.resolution != Resolution::Static {
+        check.warn("resolution", "not acted on yet: only STATIC services have endpoints");
+    }
     match entry.resolution {
         Resolution::None => {
             if !entry.endpoints.is_empty() {

@@ -1,8 +1,8 @@
 //! Checks of traffic policies.
 
 use super::super::traffic_policy::{
-    ConnectionPool, ConsistentHash, H2Upgrade, LoadBalancer, LocalityLb, Outlier, PortPolicy, Tls, TlsMode,
-    TrafficPolicy, Tunnel, Warmup,
+    ConnectionPool, ConsistentHash, H2Upgrade, LoadBalancer, LocalityLb, Outlier, PortPolicy, Simple, Tls,
+    TlsMode, TrafficPolicy, Tunnel, Warmup,
 };
 use super::super::values::Unused;
 use super::Check;
@@ -71,6 +71,9 @@ fn parts(
 }
 
 fn load_balancer(balancer: &LoadBalancer, outlier: bool, check: &mut Check) {
+    if let Some(Simple::Random | Simple::Passthrough) = balancer.simple {
+        check.warn("simple", "not acted on for clients that balance themselves, which take turns instead");
+    }
     if let Some(hash) = &balancer.consistent_hash {
         check.within("consistentHash", |check| consistent_hash(hash, check));
     }
@@ -266,6 +269,9 @@ fn tls(tls: &Tls, check: &mut Check) {
             "insecureSkipVerify",
             "leaves no use for caCertificates, credentialName and subjectAltNames",
         );
+    }
+    if matches!(tls.mode, TlsMode::Simple | TlsMode::Mutual) {
+        check.warn("mode", "not acted on yet: calls go in plain text");
     }
     // The mesh's own certificates are used whatever is written here.
     if tls.mode == TlsMode::IstioMutual {

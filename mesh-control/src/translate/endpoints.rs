@@ -1,0 +1,133 @@
+//! Endpoints of a cluster by locality.
+
+use super::key::ClusterKey;
+use super::merged::Merged;
+use super::{locality, proto};
+use crate::index::{Address, CLUSTER, Endpoint, View};
+use crate::model::traffic_policy::{LocalityLb, TlsMode};
+use crate::translate::Locality;
+use endpoint::lb_endpoint::HostIdentifier;
+use mesh_proto::envoy::config::core::v3 as core;
+use mesh_proto::envoy::config::endpoint::v3 as endpoint;
+use std::collections::BTreeMap;
+
+/// Endpoints in one place, to be tried in one order.
+pub(super) struct Group<'a> {
+    pub(super) locality: &'a Locality,
+    pub(super) endpoints: Vec<(&'a Endpoint, u32)>,
+    pub(super) weight: u32,
+    /// 0 is tried first.
+    pub(super) priority: u32,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(locality: &'a Locality, endpoints: Vec<(&'a Endpoint, u32)>) -> Self {
+        let weight = endpoints.iter().fold(0, |sum: u32, (endpoint, _)| sum.saturating_add(endpoint.weight));
+        Self { locality, endpoints, weight, priority: 0 }
+    }
+}
+
+/// The endpoints of the cluster `name`. They are there for every name of that form, if need be without any.
+pub(super) fn assignment(view: &View<'_>, name: &str) -> Option<endpoint::ClusterLoadAssignment> {
+    let key = ClusterKey::parse(name)?;
+    let empty = endpoint::ClusterLoadAssignment { cluster_name: name.to_owned(), ..Default::default() };
+    let Some(service) = view.service(key.host) else { return Some(empty) };
+    let Some(port) = service.port(key.port) else { return Some(empty) };
+    let Some(set) = view.endpoints(&service) else { return Some(empty) };
+    let policy = view.policy(&service);
+    // A subset that nobody knows leaves nothing out; its cluster does not exist.
+    let wanted = policy.as_ref().and_then(|policy| policy.subset(key.subset)).map(|subset| &subset.labels);
+    let mut places: BTreeMap<&Locality, Vec<(&Endpoint, u32)>> = BTreeMap::new();
+    for endpoint in &set.endpoints {
+        let chosen = wanted.is_none_or(|wanted| crate::model::values::subset(wanted, &endpoint.labels));
+        if let (true, Some(port)) = (chosen, endpoint.port(&port.name)) {
+            places.entry(&endpoint.locality).or_default().push((endpoint, port));
+        }
+    }
+    let mut groups: Vec<Group<'_>> =
+        places.into_iter().map(|(locality, endpoints)| Group::new(locality, endpoints)).collect();
+    let merged =
+        policy.as_ref().map_or_else(Merged::default, |policy| Merged::new(policy, key.subset, key.port));
+    // Clients that are told of no TLS or of another one are not told of the mesh's.
+    let mesh_tls = merged.tls.is_none_or(|tls| tls.mode == TlsMode::IstioMutual);
+    if let Some(setting) = locality_setting(view, &merged) {
+        groups = locality::apply(view, setting, merged.outlier_detection.is_some(), groups);
+    }
+    Some(endpoint::ClusterLoadAssignment {
+        endpoints: groups.iter().map(|group| locality_endpoints(group, mesh_tls)).collect(),
+        ..empty
+    })
+}
+
+/// The rule's setting, else the mesh's, unless it is switched off.
+fn locality_setting<'a>(view: &View<'a>, merged: &Merged<'a>) -> Option<&'a LocalityLb> {
+    let own = merged.load_balancer.and_then(|balancer| balancer.locality_lb_setting.as_ref());
+    let setting = own.or_else(|| view.mesh().locality_lb_setting.as_ref())?;
+    (setting.enabled != Some(false)).then_some(setting)
+}
+
+fn locality_endpoints(group: &Group<'_>, mesh_tls: bool) -> endpoint::LocalityLbEndpoints {
+    endpoint::LocalityLbEndpoints {
+        locality: Some(core::Locality {
+            region: group.locality.region.clone(),
+            zone: group.locality.zone.clone(),
+            sub_zone: group.locality.subzone.clone(),
+        }),
+        lb_endpoints: group
+            .endpoints
+            .iter()
+            .map(|(endpoint, port)| lb_endpoint(endpoint, *port, mesh_tls))
+            .collect(),
+        load_balancing_weight: Some(proto::uint32(group.weight)),
+        priority: group.priority,
+        ..Default::default()
+    }
+}
+
+fn lb_endpoint(it: &Endpoint, port: u32, mesh_tls: bool) -> endpoint::LbEndpoint {
+    let address = match &it.address {
+        Address::Ip(ip) => proto::socket_address(ip.clone(), port),
+        Address::Unix(path) => core::Address {
+            address: Some(core::address::Address::Pipe(core::Pipe {
+                path: path.clone(),
+                ..Default::default()
+            })),
+        },
+    };
+    endpoint::LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(endpoint::Endpoint {
+            address: Some(address),
+            ..Default::default()
+        })),
+        load_balancing_weight: Some(proto::uint32(it.weight)),
+        metadata: Some(metadata(it, mesh_tls)),
+        ..Default::default()
+    }
+}
+
+/// How the endpoint takes TLS, and which workload it is.
+fn metadata(it: &Endpoint, mesh_tls: bool) -> core::Metadata {
+    let mut filter_metadata = vec![("istio".to_owned(), proto::strings([("workload", workload(it))]))];
+    if mesh_tls && !matches!(it.tls_mode.as_str(), "" | "disabled") {
+        let mode = proto::strings([("tlsMode", it.tls_mode.clone())]);
+        filter_metadata.push(("envoy.transport_socket_match".to_owned(), mode));
+    }
+    core::Metadata { filter_metadata: filter_metadata.into_iter().collect(), ..Default::default() }
+}
+
+/// `workload;namespace;service;revision;cluster`.
+fn workload(it: &Endpoint) -> String {
+    let label =
+        |names: &[&str]| names.iter().find_map(|name| it.labels.get(*name)).map_or("", String::as_str);
+    let (name, namespace) = &it.workload;
+    let canonical = match label(&["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]) {
+        "" => name,
+        canonical => canonical,
+    };
+    let revision =
+        match label(&["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"]) {
+            "latest" => "",
+            revision => revision,
+        };
+    format!("{name};{namespace};{canonical};{revision};{CLUSTER}")
+}

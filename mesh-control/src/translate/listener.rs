@@ -1,0 +1,59 @@
+//! Listeners: which route configuration a target has.
+
+use super::key::ClusterKey;
+use super::proto;
+use crate::index::View;
+use mesh_proto::envoy::config::listener::v3 as listener;
+use mesh_proto::envoy::extensions::filters::http::{fault::v3::HttpFault, router::v3::Router};
+use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use mesh_proto::pack_any;
+
+/// Where a service listens that has no address of its own.
+const UNSPECIFIED: &str = "0.0.0.0";
+
+/// The listener `host:port`. Short names are those of the client's own namespace.
+pub(super) fn listener(view: &View<'_>, name: &str) -> Option<listener::Listener> {
+    let (host, port) = name.rsplit_once(':')?;
+    let port: u32 = port.parse().ok()?;
+    let service = view.service(&whole_name(view, &host.to_ascii_lowercase()))?;
+    service.port(port)?;
+    let routes = ClusterKey { port, subset: "", host: &service.host }.to_string();
+    let filters = [
+        ("envoy.filters.http.fault", pack_any(HttpFault::default())),
+        ("envoy.filters.http.router", pack_any(Router::default())),
+    ];
+    let manager = hcm::HttpConnectionManager {
+        http_filters: filters
+            .map(|(name, config)| hcm::HttpFilter {
+                name: name.to_owned(),
+                config_type: Some(hcm::http_filter::ConfigType::TypedConfig(config)),
+                ..Default::default()
+            })
+            .into(),
+        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
+            config_source: Some(proto::ads()),
+            route_config_name: routes,
+        })),
+        ..Default::default()
+    };
+    let address = service.addresses.first().map_or(UNSPECIFIED, String::as_str).to_owned();
+    Some(listener::Listener {
+        name: name.to_owned(),
+        address: Some(proto::socket_address(address, port)),
+        api_listener: Some(listener::ApiListener { api_listener: Some(pack_any(manager)) }),
+        ..Default::default()
+    })
+}
+
+/// `name`, `name.namespace` and `name.namespace.svc` completed, if the namespace is the client's.
+fn whole_name(view: &View<'_>, host: &str) -> String {
+    let (namespace, domain) = view.home();
+    if !host.contains('.') {
+        return format!("{host}.{domain}");
+    }
+    let short = host.strip_suffix(".svc").unwrap_or(host);
+    match short.split_once('.') {
+        Some((name, of)) if of == namespace => format!("{name}.{domain}"),
+        _ => host.to_owned(),
+    }
+}
