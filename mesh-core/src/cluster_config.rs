@@ -3,8 +3,8 @@
 use crate::error::{Error, Kind};
 use crate::net::Address;
 use crate::policy::retry::RetryPolicy;
-use crate::resource::cluster::{Cluster, EndpointSource, LbPolicy};
-use crate::resource::endpoint::{Assignment, Health, LbEndpoint, LocalityEndpoints};
+use crate::resource::cluster::{Cluster, EndpointSource};
+use crate::resource::endpoint::{Assignment, LbEndpoint, LocalityEndpoints};
 use crate::snapshot::StaticCluster;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,23 +101,11 @@ impl ClusterConfig {
 impl From<ClusterConfig> for StaticCluster {
     fn from(config: ClusterConfig) -> Self {
         let locality = |addresses: Vec<Address>| {
-            let endpoints = addresses.into_iter().map(|address| LbEndpoint {
-                address,
-                hostname: None,
-                weight: 1,
-                health: Health::Healthy,
-            });
-            LocalityEndpoints { locality: Arc::default(), weight: 1, endpoints: endpoints.collect() }
+            vec![LocalityEndpoints::anywhere(addresses.into_iter().map(LbEndpoint::new))]
         };
-        let priorities = config.priorities.into_iter().map(|addresses| vec![locality(addresses)]);
-        let assignment = Assignment { priorities: priorities.collect() };
-        let cluster = Cluster {
-            name: config.name.into(),
-            endpoints: EndpointSource::Inline(Arc::new(assignment)),
-            policy: LbPolicy::LeastRequest,
-            connect_timeout: config.connect_timeout,
-            tls: false,
-        };
+        let assignment = Assignment::new(config.priorities.into_iter().map(locality).collect());
+        let mut cluster = Cluster::new(config.name.into(), EndpointSource::Inline(Arc::new(assignment)));
+        cluster.connect_timeout = config.connect_timeout;
         Self::new(cluster, config.timeout, config.retry)
     }
 }

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod cluster_config;
 pub mod dialect;
+pub mod dump;
 pub mod endpoint;
 pub mod error;
 pub mod layer;

@@ -4,6 +4,7 @@ use crate::bootstrap::{Bootstrap, DiskCache, ListenerTemplate, Node};
 use crate::clock::Clock;
 use crate::cluster::Settings;
 use crate::cluster_config::ClusterConfig;
+use crate::dump::Dump;
 use crate::endpoint::Protocol;
 use crate::error::{Error, Kind};
 use crate::net::h2_driver::KeepAlive;
@@ -177,6 +178,15 @@ impl Mesh {
         let (reply, report) = oneshot::channel();
         self.targets.command(Command::Report(reply));
         report.await.map_err(|_| Error::new(Kind::Closed, "the mesh is closed"))
+    }
+
+    /// What the control plane sent and nothing is done with, resource by resource.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Closed`] if the mesh is closed.
+    pub async fn dump(&self) -> Result<Dump, Error> {
+        Ok(Dump::new(&self.report().await?))
     }
 
     /// Runs `task` until it is done or the mesh ends: for what is built on top of a mesh. It must not hold a `Mesh`, which

@@ -72,7 +72,7 @@ impl LiveCluster {
             protocol: self.cluster.protocol,
             connect_timeout: resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             keepalive: self.settings.keepalive,
-            tls: resource.tls,
+            tls: resource.transport.may_be_tls(),
         });
         let before = self.made_of.replace((options.clone(), assignment.clone()));
         let (old_options, old) = before.unwrap_or_else(|| (options.clone(), Arc::default()));

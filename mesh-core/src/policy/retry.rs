@@ -113,7 +113,16 @@ impl RetryOn {
     /// `resource-exhausted`: gRPC status 8.
     pub const RESOURCE_EXHAUSTED: Self = Self(1 << 11);
 
-    const WORDS: [(&'static str, Self); 12] = [
+    /// `reset-before-request`: the connection failed before the request was sent.
+    pub const RESET_BEFORE_REQUEST: Self = Self(1 << 12);
+    /// `envoy-ratelimited`: the header `x-envoy-ratelimited` is there.
+    pub const RATE_LIMITED: Self = Self(1 << 13);
+    /// `retriable-headers`: a header that the policy lists is there.
+    pub const RETRIABLE_HEADERS: Self = Self(1 << 14);
+    /// `http3-post-connect-failure`: HTTP/3 failed on a connection that was made.
+    pub const HTTP3_POST_CONNECT_FAILURE: Self = Self(1 << 15);
+
+    const WORDS: [(&'static str, Self); 16] = [
         ("connect-failure", Self::CONNECT_FAILURE),
         ("refused-stream", Self::REFUSED_STREAM),
         ("reset", Self::RESET),
@@ -126,6 +135,10 @@ impl RetryOn {
         ("deadline-exceeded", Self::DEADLINE_EXCEEDED),
         ("internal", Self::INTERNAL),
         ("resource-exhausted", Self::RESOURCE_EXHAUSTED),
+        ("reset-before-request", Self::RESET_BEFORE_REQUEST),
+        ("envoy-ratelimited", Self::RATE_LIMITED),
+        ("retriable-headers", Self::RETRIABLE_HEADERS),
+        ("http3-post-connect-failure", Self::HTTP3_POST_CONNECT_FAILURE),
     ];
 
     /// Reads a comma-separated list; the words that are not known are left to `unknown`.
@@ -186,8 +199,8 @@ mod tests {
         let mut unknown = Vec::new();
         let list = "connect-failure, refused-stream,unavailable,,envoy-ratelimited,nonsense";
         let set = RetryOn::parse(list, |word| unknown.push(word));
-        assert_eq!(set.to_string(), "connect-failure,refused-stream,unavailable");
-        assert_eq!(unknown, ["envoy-ratelimited", "nonsense"]);
+        assert_eq!(set.to_string(), "connect-failure,refused-stream,unavailable,envoy-ratelimited");
+        assert_eq!(unknown, ["nonsense"]);
         assert!(RetryOn::parse("", |_| ()).is_empty());
         for (word, condition) in RetryOn::WORDS {
             assert_eq!(RetryOn::parse(word, |_| panic!()), condition);

@@ -1,12 +1,24 @@
 //! `Cluster`: a set of endpoints and how to use them.
 
-use super::endpoint::{self, Assignment};
+use super::http_options::{HttpOptions, TcpKeepalive};
 use super::invalid::{At, Checked, Invalid, duration, unpack};
-use super::listener::check_source;
+use super::lb_parts::percent;
+use super::metadata::Metadata;
+use super::outlier::OutlierDetection;
+use super::thresholds::CircuitLimits;
+use super::tls::TransportSockets;
 use mesh_proto::envoy::config::cluster::v3 as proto;
-use proto::cluster::{ClusterDiscoveryType, DiscoveryType};
+use mesh_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use super::cluster_type::{
+    DEFAULT_DNS_REFRESH, DnsFamily, DnsKind, DnsSource, EndpointSource, OriginalDestination,
+};
+pub use super::lb_policy::{LbPolicy, Localities, Picking};
+
+/// The share of healthy endpoints below which health is ignored, in percent, where a cluster does not say (Envoy).
+pub const DEFAULT_PANIC_THRESHOLD: f64 = 50.0;
 
 /// A set of endpoints and how to use them.
 #[derive(Clone, Debug)]
@@ -19,34 +31,47 @@ pub struct Cluster {
     pub policy: LbPolicy,
     /// How long a connection may take to be made; none is the default.
     pub connect_timeout: Option<Duration>,
-    /// Whether connections have to be secured by TLS.
-    pub tls: bool,
+    /// Whether and how connections are secured.
+    pub transport: TransportSockets,
+    /// Which endpoints are taken out of use because of how they answer; none turns that off.
+    pub outlier: Option<Arc<OutlierDetection>>,
+    /// How much may be under way at once.
+    pub limits: CircuitLimits,
+    /// How HTTP is spoken.
+    pub http: HttpOptions,
+    /// How dead connections are found; none leaves that to the operating system.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// Health is ignored if less than this share of endpoints is healthy, in percent; none is
+    /// [`DEFAULT_PANIC_THRESHOLD`] for Envoy and never for gRPC.
+    pub panic_threshold: Option<f64>,
+    /// What labels endpoints may be chosen by: sets of keys of `envoy.lb` metadata.
+    pub subsets: Vec<Arc<[Box<str>]>>,
+    /// Whether load is reported to the control plane that sent the cluster.
+    pub report_load: bool,
+    /// What is attached: `istio.config` is the path of the DestinationRule.
+    pub metadata: Option<Arc<Metadata>>,
 }
 
-/// Where the endpoints of a cluster come from.
-#[derive(Clone, Debug)]
-pub enum EndpointSource {
-    /// From the assignment of this name.
-    Named(Arc<str>),
-    /// They are in the cluster itself.
-    Inline(Arc<Assignment>),
-}
-
-/// How the control plane wants endpoints to be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LbPolicy {
-    /// In turn.
-    RoundRobin,
-    /// The one with fewer requests in flight, of some.
-    LeastRequest,
-    /// By a hash of the request, on a ring.
-    RingHash,
-    /// At random.
-    Random,
-    /// By a hash of the request, in a table.
-    Maglev,
-    /// As the field `load_balancing_policy` says.
-    Extension,
+impl Cluster {
+    /// A cluster about which nothing else is said.
+    #[must_use]
+    pub fn new(name: Arc<str>, endpoints: EndpointSource) -> Self {
+        Self {
+            name,
+            endpoints,
+            policy: LbPolicy::default(),
+            connect_timeout: None,
+            transport: TransportSockets::default(),
+            outlier: None,
+            limits: CircuitLimits::default(),
+            http: HttpOptions::default(),
+            tcp_keepalive: None,
+            panic_threshold: None,
+            subsets: Vec::new(),
+            report_load: false,
+            metadata: None,
+        }
+    }
 }
 
 /// Decodes the resource `name`.
@@ -55,65 +80,47 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Cluster> {
     if proto.name != name {
         return Err(Invalid::new("is given twice")).at("name");
     }
-    let endpoints = match &proto.cluster_discovery_type {
-        Some(ClusterDiscoveryType::Type(kind)) => match DiscoveryType::try_from(*kind) {
-            Ok(DiscoveryType::Eds) => eds(&proto)?,
-            Ok(DiscoveryType::Static) => inline(&proto)?,
-            Ok(other) => {
-                return Err(Invalid::new(format!("{} is not supported", other.as_str_name()))).at("type");
-            }
-            Err(_) => return Err(Invalid::new(format!("{kind} is unknown"))).at("type"),
-        },
-        Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            return Err(Invalid::new(format!("{:?} is not supported", custom.name))).at("cluster_type");
-        }
-        None => inline(&proto)?,
-    };
+    if let Some(server) = &proto.lrs_server
+        && !matches!(server.config_source_specifier, Some(ConfigSourceSpecifier::Self_(_)))
+    {
+        return Err(Invalid::new("must be self")).at("lrs_server");
+    }
+    let common = proto.common_lb_config.as_ref();
+    let panic = common.and_then(|common| common.healthy_panic_threshold.as_ref());
+    let panic = panic.map(|share| percent(Some(share), 0.0)).transpose();
+    let subsets = proto.lb_subset_config.iter().flat_map(|config| &config.subset_selectors);
+    let keepalive = proto.upstream_connection_options.as_ref();
     Ok(Cluster {
         name: proto.name.as_str().into(),
-        endpoints,
-        policy: lb_policy(&proto)?,
+        endpoints: EndpointSource::from_proto(&proto)?,
+        policy: LbPolicy::from_proto(&proto)?,
         connect_timeout: duration(proto.connect_timeout.as_ref())
             .at("connect_timeout")?
             .filter(|timeout| !timeout.is_zero()),
-        tls: proto.transport_socket.is_some() || !proto.transport_socket_matches.is_empty(),
+        transport: TransportSockets::from_proto(
+            &proto.transport_socket_matches,
+            proto.transport_socket.as_ref(),
+        )?,
+        outlier: proto
+            .outlier_detection
+            .as_ref()
+            .map(OutlierDetection::from_proto)
+            .transpose()
+            .at("outlier_detection")?
+            .map(Arc::new),
+        limits: match &proto.circuit_breakers {
+            Some(limits) => CircuitLimits::from_proto(limits).at("circuit_breakers")?,
+            None => CircuitLimits::default(),
+        },
+        http: HttpOptions::from_proto(&proto)?,
+        tcp_keepalive: keepalive
+            .and_then(|options| options.tcp_keepalive.as_ref())
+            .map(TcpKeepalive::from_proto),
+        panic_threshold: panic.at("healthy_panic_threshold").at("common_lb_config")?,
+        subsets: subsets
+            .map(|selector| selector.keys.iter().map(|key| key.as_str().into()).collect())
+            .collect(),
+        report_load: proto.lrs_server.is_some(),
+        metadata: Metadata::from_proto(proto.metadata),
     })
-}
-
-fn eds(proto: &proto::Cluster) -> Checked<EndpointSource> {
-    let config = proto.eds_cluster_config.clone().unwrap_or_default();
-    check_source(config.eds_config.as_ref()).at("eds_config").at("eds_cluster_config")?;
-    let name = if !config.service_name.is_empty() {
-        config.service_name
-    } else if proto.name.starts_with("xdstp:") {
-        let why = "must not be empty where the cluster's name is an xdstp: one";
-        return Err(Invalid::new(why)).at("service_name").at("eds_cluster_config");
-    } else {
-        proto.name.clone()
-    };
-    Ok(EndpointSource::Named(name.into()))
-}
-
-fn inline(proto: &proto::Cluster) -> Checked<EndpointSource> {
-    let Some(assignment) = &proto.load_assignment else {
-        return Err(Invalid::new("a STATIC cluster needs it")).at("load_assignment");
-    };
-    let assignment = endpoint::from_proto(assignment, 1).at("load_assignment")?;
-    Ok(EndpointSource::Inline(Arc::new(assignment)))
-}
-
-fn lb_policy(proto: &proto::Cluster) -> Checked<LbPolicy> {
-    use proto::cluster::LbPolicy as Proto;
-    if proto.load_balancing_policy.is_some() {
-        return Ok(LbPolicy::Extension);
-    }
-    match Proto::try_from(proto.lb_policy) {
-        Ok(Proto::RoundRobin) => Ok(LbPolicy::RoundRobin),
-        Ok(Proto::LeastRequest) => Ok(LbPolicy::LeastRequest),
-        Ok(Proto::RingHash) => Ok(LbPolicy::RingHash),
-        Ok(Proto::Random) => Ok(LbPolicy::Random),
-        Ok(Proto::Maglev) => Ok(LbPolicy::Maglev),
-        Ok(other) => Err(Invalid::new(format!("{} is not supported", other.as_str_name()))).at("lb_policy"),
-        Err(_) => Err(Invalid::new(format!("{} is unknown", proto.lb_policy))).at("lb_policy"),
-    }
 }

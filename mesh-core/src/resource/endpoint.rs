@@ -1,19 +1,42 @@
 //! `ClusterLoadAssignment`: the endpoints of a cluster.
 
-use super::address;
+use super::endpoint_wire::{self, Known, Reader};
 use super::invalid::{At, Checked, Invalid, unpack};
+use super::matcher::Fraction;
+use super::metadata::Metadata;
+use super::wire;
 use crate::bootstrap::Locality;
 use crate::net::Address;
-use mesh_proto::envoy::config::core::v3::HealthStatus as HealthProto;
+use bytes::Bytes;
 use mesh_proto::envoy::config::endpoint::v3 as proto;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use prost::Message;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+/// How many endpoints of 100 may fail before a reserve is used, as a factor in percent (Envoy).
+pub const DEFAULT_OVERPROVISIONING: u32 = 140;
+
 /// The endpoints of a cluster. None occurs twice.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Assignment {
     /// The priorities, the best first, without gaps.
     pub priorities: Vec<Vec<LocalityEndpoints>>,
+    /// Requests to be dropped, one after the other.
+    pub drops: Vec<DropOverload>,
+    /// A priority is healthy as long as its healthy share times this is 100. In percent; default
+    /// [`DEFAULT_OVERPROVISIONING`].
+    pub overprovisioning: u32,
+    /// What the next version is compared with.
+    known: Known,
+}
+
+/// A share of requests to be dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropOverload {
+    /// What the drops are counted under.
+    pub category: Arc<str>,
+    /// The share.
+    pub share: Fraction,
 }
 
 /// The endpoints of one locality in one priority.
@@ -23,21 +46,33 @@ pub struct LocalityEndpoints {
     pub locality: Arc<Locality>,
     /// The share of the priority's requests that they get, against other localities.
     pub weight: u32,
+    /// How near they are, where that is said; less is nearer.
+    pub proximity: Option<u32>,
     /// The endpoints.
-    pub endpoints: Vec<LbEndpoint>,
+    pub endpoints: EndpointList,
+}
+
+/// Endpoints, in pieces that one version of an assignment shares with the next.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointList {
+    pieces: Vec<Arc<[LbEndpoint]>>,
 }
 
 /// One endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LbEndpoint {
     /// Where it is.
     pub address: Address,
+    /// Where it is as well (gRFC A61).
+    pub additional: Option<Arc<[Address]>>,
     /// Its name, where it has one apart from its address.
     pub hostname: Option<Arc<str>>,
     /// The share of its locality's requests that it gets.
     pub weight: u32,
     /// What the control plane knows of its health.
     pub health: Health,
+    /// What is attached to it.
+    pub metadata: Option<Arc<Metadata>>,
 }
 
 /// What the control plane knows of the health of an endpoint.
@@ -53,82 +88,189 @@ pub enum Health {
     Unhealthy,
 }
 
-/// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Assignment> {
-    let proto: proto::ClusterLoadAssignment = unpack(bytes)?;
-    if proto.cluster_name != name {
-        return Err(Invalid::new("is given twice")).at("cluster_name");
+impl Assignment {
+    /// These priorities, and nothing else said.
+    #[must_use]
+    pub fn new(priorities: Vec<Vec<LocalityEndpoints>>) -> Self {
+        Self {
+            priorities,
+            drops: Vec::new(),
+            overprovisioning: DEFAULT_OVERPROVISIONING,
+            known: Known::default(),
+        }
     }
+
+    /// Every locality of every priority.
+    pub fn localities(&self) -> impl Iterator<Item = &LocalityEndpoints> {
+        self.priorities.iter().flatten()
+    }
+}
+
+impl Default for Assignment {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl LocalityEndpoints {
+    /// Endpoints of which nobody says where they are.
+    pub fn anywhere(endpoints: impl IntoIterator<Item = LbEndpoint>) -> Self {
+        let endpoints = endpoints.into_iter().collect();
+        Self { locality: Arc::default(), weight: 1, proximity: None, endpoints }
+    }
+}
+
+impl EndpointList {
+    /// The endpoints, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &LbEndpoint> {
+        self.pieces.iter().flat_map(|piece| piece.iter())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.is_empty())
+    }
+
+    /// The pieces; one that is the same allocation as in the version before has not changed.
+    #[must_use]
+    pub fn pieces(&self) -> &[Arc<[LbEndpoint]>] {
+        &self.pieces
+    }
+
+    pub(super) fn of_pieces(pieces: Vec<Arc<[LbEndpoint]>>) -> Self {
+        Self { pieces }
+    }
+}
+
+impl FromIterator<LbEndpoint> for EndpointList {
+    fn from_iter<I: IntoIterator<Item = LbEndpoint>>(endpoints: I) -> Self {
+        Self { pieces: vec![endpoints.into_iter().collect()] }
+    }
+}
+
+impl<'a> IntoIterator for &'a EndpointList {
+    type Item = &'a LbEndpoint;
+    type IntoIter = std::iter::FlatMap<
+        std::slice::Iter<'a, Arc<[LbEndpoint]>>,
+        &'a [LbEndpoint],
+        fn(&'a Arc<[LbEndpoint]>) -> &'a [LbEndpoint],
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        fn items(piece: &Arc<[LbEndpoint]>) -> &[LbEndpoint] {
+            piece
+        }
+        self.pieces.iter().flat_map(items)
+    }
+}
+
+impl LbEndpoint {
+    /// A healthy endpoint of which nothing but the address is known.
+    #[must_use]
+    pub fn new(address: Address) -> Self {
+        Self { address, additional: None, hostname: None, weight: 1, health: Health::Healthy, metadata: None }
+    }
+
+    /// Every address that it has, the one to use first at the front.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(self.additional.iter().flat_map(|more| more.iter()))
+    }
+}
+
+/// Decodes the resource `name`; what did not change is shared with `previous`.
+pub(super) fn decode(name: &str, bytes: &Bytes, previous: Option<&Assignment>) -> Checked<Assignment> {
     // gRFC A27: a locality without weight gets nothing.
-    from_proto(&proto, 0)
+    read(bytes, 0, previous, Some(name))
 }
 
 /// The endpoints; a locality that states no weight has `unstated_weight`, and one whose weight is zero is left out.
-pub(super) fn from_proto(proto: &proto::ClusterLoadAssignment, unstated_weight: u32) -> Checked<Assignment> {
+pub(super) fn from_proto(proto: proto::ClusterLoadAssignment, unstated_weight: u32) -> Checked<Assignment> {
+    read(&proto.encode_to_vec().into(), unstated_weight, None, None)
+}
+
+fn read(
+    bytes: &Bytes,
+    unstated_weight: u32,
+    previous: Option<&Assignment>,
+    name: Option<&str>,
+) -> Checked<Assignment> {
+    let (mut rest, mut groups) = (Vec::new(), Vec::new());
+    wire::split(bytes, endpoint_wire::ENDPOINTS, &mut rest, |group| groups.push(group))?;
+    let whole: proto::ClusterLoadAssignment = unpack(&rest)?;
+    if name.is_some_and(|name| name != whole.cluster_name) {
+        return Err(Invalid::new("is given twice")).at("cluster_name");
+    }
+    let mut reader = Reader::new(bytes, previous.map(|previous| &previous.known));
     let mut priorities: BTreeMap<u32, Vec<LocalityEndpoints>> = BTreeMap::new();
     let mut localities = HashSet::new();
-    let mut addresses = BTreeSet::new();
-    for (index, group) in proto.endpoints.iter().enumerate() {
-        let weight = group.load_balancing_weight.as_ref().map_or(unstated_weight, |weight| weight.value);
-        if weight == 0 {
-            continue;
+    for (index, group) in groups.into_iter().enumerate() {
+        let read = || {
+            let Some(group) = reader.group(group, unstated_weight)? else { return Ok(None) };
+            let (proto, weight) = (group.fields, group.weight);
+            let locality = proto.locality.unwrap_or_default();
+            let locality =
+                Locality { region: locality.region, zone: locality.zone, sub_zone: locality.sub_zone };
+            if !localities.insert((proto.priority, locality.clone())) {
+                let why = format!("{locality:?} comes twice in priority {}", proto.priority);
+                return Err(Invalid::new(why)).at("locality");
+            }
+            let endpoints = group.endpoints;
+            let proximity = proto.proximity.as_ref().map(|proximity| proximity.value);
+            let locality = LocalityEndpoints { locality: Arc::new(locality), weight, proximity, endpoints };
+            Ok(Some((proto.priority, locality)))
+        };
+        if let Some((priority, group)) = { read }().at_index("endpoints", index)? {
+            priorities.entry(priority).or_default().push(group);
         }
-        let locality = group.locality.clone().unwrap_or_default();
-        let locality = Locality { region: locality.region, zone: locality.zone, sub_zone: locality.sub_zone };
-        if !localities.insert((group.priority, locality.clone())) {
-            let why = format!("{locality:?} comes twice in priority {}", group.priority);
-            return Err(Invalid::new(why)).at("locality").at_index("endpoints", index);
-        }
-        let mut endpoints = Vec::with_capacity(group.lb_endpoints.len());
-        let mut sum = 0u64;
-        for (position, endpoint) in group.lb_endpoints.iter().enumerate() {
-            let checked = read_endpoint(endpoint).and_then(|endpoint| {
-                if addresses.insert(endpoint.address.clone()) {
-                    Ok(endpoint)
-                } else {
-                    Err(Invalid::new(format!("{} comes twice", endpoint.address))).at("endpoint.address")
-                }
-            });
-            let endpoint = checked.at_index("lb_endpoints", position).at_index("endpoints", index)?;
-            sum += u64::from(endpoint.weight);
-            endpoints.push(endpoint);
-        }
-        check_sum(sum).at("lb_endpoints").at_index("endpoints", index)?;
-        let group_list = priorities.entry(group.priority).or_default();
-        group_list.push(LocalityEndpoints { locality: Arc::new(locality), weight, endpoints });
     }
     for (position, (priority, groups)) in priorities.iter().enumerate() {
         if *priority as usize != position {
-            return Err(Invalid::new(format!("there is a priority {priority}, but no {position}")))
-                .at("endpoints");
+            let why = format!("there is a priority {priority}, but no {position}");
+            return Err(Invalid::new(why)).at("endpoints");
         }
         check_sum(groups.iter().map(|group| u64::from(group.weight)).sum()).at("endpoints")?;
     }
-    Ok(Assignment { priorities: priorities.into_values().collect() })
+    let known = reader.finish().at("endpoints")?;
+    let policy = whole.policy.unwrap_or_default();
+    let drops = policy.drop_overloads.iter().enumerate();
+    let drops = drops.map(|(index, drop)| DropOverload::from_proto(drop).at_index("drop_overloads", index));
+    Ok(Assignment {
+        priorities: priorities.into_values().collect(),
+        drops: drops.collect::<Checked<_>>().at("policy")?,
+        overprovisioning: policy
+            .overprovisioning_factor
+            .as_ref()
+            .map_or(DEFAULT_OVERPROVISIONING, |factor| factor.value),
+        known,
+    })
 }
 
-fn read_endpoint(proto: &proto::LbEndpoint) -> Checked<LbEndpoint> {
-    let Some(proto::lb_endpoint::HostIdentifier::Endpoint(endpoint)) = &proto.host_identifier else {
-        return Err(Invalid::new("is missing")).at("endpoint");
-    };
-    let address = address::from_proto(endpoint.address.as_ref()).at("address").at("endpoint")?;
-    let weight = proto.load_balancing_weight.as_ref().map_or(1, |weight| weight.value);
-    if weight == 0 {
-        return Err(Invalid::new("must not be zero")).at("load_balancing_weight");
+impl DropOverload {
+    fn from_proto(proto: &proto::cluster_load_assignment::policy::DropOverload) -> Checked<Self> {
+        if proto.category.is_empty() {
+            return Err(Invalid::new("must not be empty")).at("category");
+        }
+        let share = proto.drop_percentage.as_ref().ok_or_else(|| Invalid::new("is missing"));
+        let share = share.and_then(Fraction::from_proto).at("drop_percentage")?;
+        Ok(Self { category: proto.category.as_str().into(), share })
     }
-    let health = match HealthProto::try_from(proto.health_status) {
-        Ok(HealthProto::Unknown | HealthProto::Healthy) => Health::Healthy,
-        Ok(HealthProto::Degraded) => Health::Degraded,
-        Ok(HealthProto::Draining) => Health::Draining,
-        Ok(HealthProto::Unhealthy | HealthProto::Timeout) | Err(_) => Health::Unhealthy,
-    };
-    let hostname = (!endpoint.hostname.is_empty()).then(|| endpoint.hostname.as_str().into());
-    Ok(LbEndpoint { address, hostname, weight, health })
 }
 
-fn check_sum(sum: u64) -> Checked<()> {
+/// Weights are added up in 32 bits.
+pub(super) fn check_sum(sum: u64) -> Checked<()> {
     if sum > u64::from(u32::MAX) {
         return Err(Invalid::new(format!("the sum of the weights, {sum}, exceeds {}", u32::MAX)));
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

@@ -1,59 +1,116 @@
 //! HTTP filters: which are known, and what happens to those that are not (gRFC A39).
 
+use super::cors::CorsPolicy;
+use super::extension::{Config, Extension, PREFIX};
+use super::fault::Fault;
 use super::invalid::{At, Checked, Invalid, unpack};
-use mesh_proto::envoy::config::route::v3::FilterConfig;
+use super::rbac::Rbac;
+use super::session::StatefulSession;
+use mesh_proto::envoy::config::route::v3::FilterConfig as Wrapper;
+use mesh_proto::envoy::extensions::filters::http;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use mesh_proto::google::protobuf::Any;
-use mesh_proto::typed_struct::{TypedStruct, UDPA_TYPE_URL, XDS_TYPE_URL};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-const PREFIX: &str = "type.googleapis.com/";
-/// The filter that ends a chain: it forwards the request.
-const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 /// Wraps the configuration of a filter where a route overrides it.
-const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
-
-/// What is understood, though not acted on yet: see `docs/xds-support.md`. A control plane that sends these to a
-/// client expects it to work without them where they are missing.
-const KNOWN: [&str; 9] = [
-    "envoy.extensions.filters.http.fault.v3.HTTPFault",
-    "envoy.extensions.filters.http.cors.v3.Cors",
-    "envoy.extensions.filters.http.cors.v3.CorsPolicy",
-    "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
-    "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
-    "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
-    "envoy.extensions.filters.http.rbac.v3.RBAC",
-    "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
-    "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
-];
+const WRAPPER: &str = "envoy.config.route.v3.FilterConfig";
 
 /// A filter of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct HttpFilter {
     /// Its name, by which routes refer to it.
     pub name: Arc<str>,
     /// The message that configures it.
     pub message: Arc<str>,
+    /// Whether it is off unless a route turns it on.
+    pub disabled: bool,
+    /// Its configuration.
+    pub config: FilterConfig,
+}
+
+/// The configuration of a filter.
+#[derive(Clone, Debug)]
+pub enum FilterConfig {
+    /// Forwards the request; ends a chain.
+    Router,
+    /// Delays and failures on purpose.
+    Fault(Arc<Fault>),
+    /// Which pages of other origins may call; a listener's filter has none of its own.
+    Cors(Option<Arc<CorsPolicy>>),
+    /// Which calls a server accepts.
+    Rbac(Arc<Rbac>),
+    /// Keeps the requests of a session at one endpoint; none where a route turns it off.
+    StatefulSession(Option<Arc<StatefulSession>>),
+    /// Known, but there is nothing to do: Envoy's gRPC statistics, Istio's choice of ALPN.
+    Passive,
+    /// Not known; only where that is allowed.
+    Unknown,
+}
+
+/// What a route, a virtual host or a cluster of a route says about the filters of the listener, by their names.
+#[derive(Clone, Debug, Default)]
+pub struct FilterOverrides(BTreeMap<Arc<str>, FilterOverride>);
+
+/// What is said about one filter.
+#[derive(Clone, Debug)]
+pub struct FilterOverride {
+    /// Its configuration instead of the listener's; none leaves that.
+    pub config: Option<FilterConfig>,
+    /// Whether it is off.
+    pub disabled: bool,
+}
+
+/// What to do with a chain of filters that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// Refuse it.
+    Strict,
+    /// Keep what is understood: it is for another kind of proxy.
+    Lenient,
 }
 
 impl HttpFilter {
     /// Whether this is the filter that forwards requests.
     #[must_use]
     pub fn is_router(&self) -> bool {
-        *self.message == *ROUTER
+        matches!(self.config, FilterConfig::Router)
+    }
+}
+
+impl FilterOverrides {
+    /// What is said about the filter `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&FilterOverride> {
+        self.0.get(name)
+    }
+
+    /// Everything that is said, by the names of filters.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &FilterOverride)> {
+        self.0.iter()
+    }
+
+    pub(super) fn from_proto(overrides: &HashMap<String, Any>) -> Checked<Self> {
+        let mut read = BTreeMap::new();
+        for (name, any) in overrides {
+            if let Some(found) = read_override(any).at(&format!("typed_per_filter_config[{name}]"))? {
+                read.insert(name.as_str().into(), found);
+            }
+        }
+        Ok(Self(read))
     }
 }
 
 /// The filters of a listener.
-pub(super) fn chain(protos: &[hcm::HttpFilter]) -> Checked<Vec<HttpFilter>> {
+pub(super) fn chain(protos: &[hcm::HttpFilter], strictness: Strictness) -> Checked<Vec<HttpFilter>> {
     let mut filters: Vec<HttpFilter> = Vec::with_capacity(protos.len());
     let mut names = BTreeSet::new();
+    let lenient = strictness == Strictness::Lenient;
     for (index, proto) in protos.iter().enumerate() {
         if proto.name.is_empty() {
             return Err(Invalid::new("must not be empty")).at("name").at_index("http_filters", index);
         }
-        if !names.insert(proto.name.as_str()) {
+        if !names.insert(proto.name.as_str()) && !lenient {
             let why = format!("{:?} is the name of two filters", proto.name);
             return Err(Invalid::new(why)).at("name").at_index("http_filters", index);
         }
@@ -61,10 +118,20 @@ pub(super) fn chain(protos: &[hcm::HttpFilter]) -> Checked<Vec<HttpFilter>> {
             Some(hcm::http_filter::ConfigType::TypedConfig(config)) => Some(config),
             _ => None,
         };
-        match known(config, proto.is_optional).at("typed_config").at_index("http_filters", index)? {
-            Some(message) => filters.push(HttpFilter { name: proto.name.as_str().into(), message }),
-            None => continue,
-        }
+        let read = known(config, proto.is_optional).at("typed_config").at_index("http_filters", index);
+        let (message, config) = match read {
+            Ok(Some(known)) => known,
+            Ok(None) if !lenient => continue,
+            Err(invalid) if !lenient => return Err(invalid),
+            // What the filter does is not for us, so neither is what is wrong with it.
+            _ => (config.map_or("", |any| any.type_url.as_str()).into(), FilterConfig::Unknown),
+        };
+        filters.push(HttpFilter {
+            name: proto.name.as_str().into(),
+            message,
+            disabled: proto.disabled,
+            config,
+        });
     }
     let routers = filters.iter().filter(|filter| filter.is_router()).count();
     if routers != 1 || !filters.last().is_some_and(HttpFilter::is_router) {
@@ -73,49 +140,79 @@ pub(super) fn chain(protos: &[hcm::HttpFilter]) -> Checked<Vec<HttpFilter>> {
     Ok(filters)
 }
 
-/// Checks the configurations by which a route or host overrides those of the listener's filters.
-pub(super) fn check_overrides(overrides: &HashMap<String, Any>) -> Checked<()> {
-    for (name, config) in overrides {
-        let check = || {
-            if config.type_url.strip_prefix(PREFIX) == Some(FILTER_CONFIG) {
-                let wrapper: FilterConfig = unpack(&config.value)?;
-                return known(wrapper.config.as_ref(), wrapper.is_optional);
-            }
-            known(Some(config), false)
-        };
-        check().at(&format!("typed_per_filter_config[{name}]"))?;
+/// What is said about a filter; none if it is not known and may be left out.
+fn read_override(any: &Any) -> Checked<Option<FilterOverride>> {
+    if any.type_url.strip_prefix(PREFIX) != Some(WRAPPER) {
+        let read = known(Some(any), false)?;
+        return Ok(read.map(|(_, config)| FilterOverride { config: Some(config), disabled: false }));
     }
-    Ok(())
+    let wrapper: Wrapper = unpack(&any.value)?;
+    // Nothing but `disabled` is said.
+    if wrapper.config.is_none() && wrapper.disabled {
+        return Ok(Some(FilterOverride { config: None, disabled: true }));
+    }
+    let read = known(wrapper.config.as_ref(), wrapper.is_optional)?;
+    Ok(read.map(|(_, config)| FilterOverride { config: Some(config), disabled: wrapper.disabled }))
 }
 
-/// The message that configures a filter; none if the filter is not known and may be left out.
-fn known(config: Option<&Any>, is_optional: bool) -> Checked<Option<Arc<str>>> {
-    let message = match config {
-        Some(config) => message_name(config)?,
-        None => String::new(),
-    };
-    if message == ROUTER || KNOWN.contains(&message.as_str()) {
-        Ok(Some(message.into()))
-    } else if is_optional {
-        Ok(None)
-    } else {
-        Err(Invalid::new(format!("{message:?} is not supported and not optional")))
+/// The message that configures a filter, and what it says; none if the filter is not known and may be left out.
+fn known(any: Option<&Any>, is_optional: bool) -> Checked<Option<(Arc<str>, FilterConfig)>> {
+    let config = any.map(Config::of).transpose()?;
+    let message = config.as_ref().map_or("", |config| &config.message);
+    match config.as_ref().map(read_config).transpose()?.flatten() {
+        Some(read) => Ok(Some((message.into(), read))),
+        None if is_optional => Ok(None),
+        None => Err(Invalid::new(format!("{message:?} is not supported and not optional"))),
     }
 }
 
-/// The full name of the message that configures an extension, which may be hidden in a `TypedStruct`.
-fn message_name(config: &Any) -> Checked<String> {
-    let url = match config.type_url.as_str() {
-        XDS_TYPE_URL | UDPA_TYPE_URL => unpack::<TypedStruct>(&config.value)?.type_url,
-        url => url.to_owned(),
-    };
-    Ok(url.rsplit_once('/').map_or(url.as_str(), |(_, name)| name).to_owned())
+/// The configuration; none if the filter is not known.
+fn read_config(config: &Config<'_>) -> Checked<Option<FilterConfig>> {
+    let Some(extension) = config.extension() else { return Ok(None) };
+    Ok(Some(match extension {
+        Extension::Router => FilterConfig::Router,
+        Extension::GrpcStats | Extension::Alpn => FilterConfig::Passive,
+        Extension::Fault => {
+            let proto: http::fault::v3::HttpFault = config.decode()?;
+            FilterConfig::Fault(Arc::new(Fault::from_proto(&proto)?))
+        }
+        Extension::Cors => FilterConfig::Cors(None),
+        Extension::CorsPolicy => {
+            let proto: http::cors::v3::CorsPolicy = config.decode()?;
+            FilterConfig::Cors(Some(Arc::new(CorsPolicy::from_proto(&proto)?)))
+        }
+        Extension::Rbac => FilterConfig::Rbac(Arc::new(Rbac::from_proto(&config.decode()?)?)),
+        Extension::RbacPerRoute => {
+            let proto: http::rbac::v3::RbacPerRoute = config.decode()?;
+            // A route without rules of its own has none.
+            let rbac = Rbac::from_proto(&proto.rbac.unwrap_or_default()).at("rbac")?;
+            FilterConfig::Rbac(Arc::new(rbac))
+        }
+        Extension::StatefulSession => {
+            FilterConfig::StatefulSession(StatefulSession::from_proto(&config.decode()?)?.map(Arc::new))
+        }
+        Extension::StatefulSessionPerRoute => {
+            use http::stateful_session::v3::stateful_session_per_route::Override;
+            let proto: http::stateful_session::v3::StatefulSessionPerRoute = config.decode()?;
+            let session = match &proto.r#override {
+                Some(Override::StatefulSession(session)) => {
+                    StatefulSession::from_proto(session).at("stateful_session")?
+                }
+                Some(Override::Disabled(_)) | None => None,
+            };
+            FilterConfig::StatefulSession(session.map(Arc::new))
+        }
+        _ => return Ok(None),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use prost::Message;
+
+    const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+    const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 
     fn any(message: &str) -> Any {
         Any { type_url: format!("{PREFIX}{message}"), value: Vec::new() }
@@ -130,18 +227,22 @@ mod tests {
         }
     }
 
+    fn strict(filters: &[hcm::HttpFilter]) -> Checked<Vec<HttpFilter>> {
+        chain(filters, Strictness::Strict)
+    }
+
     fn refused(filters: &[hcm::HttpFilter]) -> String {
-        chain(filters).unwrap_err().to_string()
+        strict(filters).unwrap_err().to_string()
     }
 
     #[test]
     fn a_chain_ends_in_the_router() {
-        let filters = chain(&[filter("fault", KNOWN[0], false), filter("router", ROUTER, false)]).unwrap();
+        let filters = strict(&[filter("fault", FAULT, false), filter("router", ROUTER, false)]).unwrap();
         assert_eq!(filters.len(), 2);
         assert!(filters[1].is_router());
         assert!(refused(&[]).contains("must end in the router"));
-        assert!(refused(&[filter("fault", KNOWN[0], false)]).contains("must end in the router"));
-        assert!(refused(&[filter("r", ROUTER, false), filter("f", KNOWN[0], false)]).contains("must end"));
+        assert!(refused(&[filter("fault", FAULT, false)]).contains("must end in the router"));
+        assert!(refused(&[filter("r", ROUTER, false), filter("f", FAULT, false)]).contains("must end"));
         assert!(refused(&[filter("r", ROUTER, false), filter("s", ROUTER, false)]).contains("once"));
     }
 
@@ -153,40 +254,36 @@ mod tests {
             "http_filters[0].typed_config: \"example.Unknown\" is not supported and not optional"
         );
         let filters =
-            chain(&[filter("x", "example.Unknown", true), filter("router", ROUTER, false)]).unwrap();
+            strict(&[filter("x", "example.Unknown", true), filter("router", ROUTER, false)]).unwrap();
         assert_eq!(filters.len(), 1);
     }
 
     #[test]
     fn names_are_checked() {
         assert!(refused(&[filter("", ROUTER, false)]).starts_with("http_filters[0].name: must not be empty"));
-        let twice = [filter("a", KNOWN[0], false), filter("a", ROUTER, false)];
+        let twice = [filter("a", FAULT, false), filter("a", ROUTER, false)];
         assert!(refused(&twice).starts_with("http_filters[1].name: \"a\" is the name of two"));
     }
 
     #[test]
-    fn a_typed_struct_is_looked_into() {
-        let hidden = |type_url: &str, message: &str| {
-            let inner = TypedStruct { type_url: format!("{PREFIX}{message}"), value: None };
-            Any { type_url: type_url.to_owned(), value: inner.encode_to_vec() }
-        };
-        for url in [XDS_TYPE_URL, UDPA_TYPE_URL] {
-            assert_eq!(known(Some(&hidden(url, KNOWN[0])), false).unwrap().as_deref(), Some(KNOWN[0]));
-            assert!(known(Some(&hidden(url, "example.Unknown")), false).is_err());
-        }
+    fn a_chain_of_another_kind_of_proxy_is_kept() {
+        let filters = [filter("x", "example.Unknown", false), filter("router", ROUTER, false)];
+        let filters = chain(&filters, Strictness::Lenient).unwrap();
+        assert!(matches!(filters[0].config, FilterConfig::Unknown));
+        assert!(filters[1].is_router());
     }
 
     #[test]
     fn overrides_are_checked() {
         let overrides = |config| HashMap::from([("f".to_owned(), config)]);
         let wrapped = |is_optional| Any {
-            type_url: format!("{PREFIX}{FILTER_CONFIG}"),
-            value: FilterConfig { config: Some(any("example.Unknown")), is_optional, disabled: false }
+            type_url: format!("{PREFIX}{WRAPPER}"),
+            value: Wrapper { config: Some(any("example.Unknown")), is_optional, disabled: false }
                 .encode_to_vec(),
         };
-        assert!(check_overrides(&overrides(any(KNOWN[0]))).is_ok());
-        assert!(check_overrides(&overrides(wrapped(true))).is_ok());
-        let error = check_overrides(&overrides(wrapped(false))).unwrap_err().to_string();
+        assert!(FilterOverrides::from_proto(&overrides(any(FAULT))).is_ok());
+        assert!(FilterOverrides::from_proto(&overrides(wrapped(true))).is_ok());
+        let error = FilterOverrides::from_proto(&overrides(wrapped(false))).unwrap_err().to_string();
         assert!(error.starts_with("typed_per_filter_config[f]: \"example.Unknown\""), "{error}");
     }
 }

@@ -64,7 +64,7 @@ pub struct QueryMatch {
 }
 
 /// A share of requests, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fraction(u32);
 
 impl StringMatch {
@@ -220,6 +220,42 @@ impl Fraction {
             }
         };
         Ok(Self(proto.numerator.saturating_mul(scale).min(1_000_000)))
+    }
+}
+
+/// What an expression finds in a text, and what it is replaced by.
+#[derive(Clone, Debug)]
+pub struct Substitution {
+    /// The expression; every match counts.
+    pub regex: Regex,
+    /// What takes the place of a match: `\0` to `\9` stand for the groups of the expression, `\\` for a backslash.
+    pub replacement: Box<str>,
+}
+
+impl Substitution {
+    pub(super) fn from_proto(proto: &matcher::RegexMatchAndSubstitute) -> Checked<Self> {
+        let pattern = proto.pattern.as_ref().ok_or_else(|| Invalid::new("is missing")).at("pattern")?;
+        let regex = RegexBuilder::new(&pattern.regex).size_limit(REGEX_SIZE_LIMIT).build().map_err(|error| {
+            Invalid::new(format!("{:?} is not a usable expression: {error}", pattern.regex))
+        });
+        let regex = regex.at("regex").at("pattern")?;
+        let groups = regex.captures_len();
+        let mut rest = proto.substitution.chars();
+        while let Some(c) = rest.next() {
+            if c != '\\' {
+                continue;
+            }
+            let fits = match rest.next() {
+                Some('\\') => true,
+                Some(other) => other.to_digit(10).is_some_and(|group| (group as usize) < groups),
+                None => false,
+            };
+            if !fits {
+                let why = format!("{:?} names a group that is not there", proto.substitution);
+                return Err(Invalid::new(why)).at("substitution");
+            }
+        }
+        Ok(Self { regex, replacement: proto.substitution.as_str().into() })
     }
 }
 

@@ -4,18 +4,46 @@
 
 mod address;
 pub mod cluster;
+mod cluster_type;
+pub mod cors;
 pub mod endpoint;
+mod endpoint_wire;
+pub(crate) mod extension;
+pub mod fault;
+pub mod fields;
 pub mod filter;
+mod hcm;
+pub mod header_ops;
+pub mod http_options;
 mod invalid;
+mod lb_legacy;
+mod lb_parts;
+pub mod lb_policy;
 pub mod listener;
 pub mod matcher;
-mod retry;
+pub mod metadata;
+mod mirror;
+pub mod outlier;
+pub mod rbac;
+pub mod retry;
 pub mod route;
+mod route_action;
+mod route_match;
+pub mod secret;
+mod server_listener;
+pub mod session;
+pub mod thresholds;
+pub mod tls;
+pub mod tls_context;
+mod wire;
+
+pub use self::address::Cidr;
 
 use self::cluster::Cluster;
 use self::endpoint::Assignment;
 use self::listener::Listener;
 use self::route::RouteConfig;
+use self::secret::Secret;
 use crate::xds::kind::ResourceKind;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -31,6 +59,8 @@ pub enum Kind {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment`.
     Endpoint,
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret`.
+    Secret,
 }
 
 /// A validated resource.
@@ -44,6 +74,8 @@ pub enum Resource {
     Cluster(Arc<Cluster>),
     /// Of [`Kind::Endpoint`].
     Endpoint(Arc<Assignment>),
+    /// Of [`Kind::Secret`].
+    Secret(Arc<Secret>),
 }
 
 impl Kind {
@@ -55,6 +87,7 @@ impl Kind {
             Self::Route => "RouteConfiguration",
             Self::Cluster => "Cluster",
             Self::Endpoint => "ClusterLoadAssignment",
+            Self::Secret => "Secret",
         }
     }
 }
@@ -62,7 +95,7 @@ impl Kind {
 impl ResourceKind for Kind {
     type Value = Resource;
 
-    const ALL: &'static [Self] = &[Self::Listener, Self::Route, Self::Cluster, Self::Endpoint];
+    const ALL: &'static [Self] = &[Self::Listener, Self::Route, Self::Cluster, Self::Endpoint, Self::Secret];
 
     fn index(self) -> usize {
         self as usize
@@ -74,6 +107,7 @@ impl ResourceKind for Kind {
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         }
     }
 
@@ -81,12 +115,19 @@ impl ResourceKind for Kind {
         matches!(self, Self::Listener | Self::Cluster)
     }
 
-    fn decode(self, name: &str, bytes: &Bytes, _previous: Option<&Resource>) -> Result<Resource, String> {
+    fn decode(self, name: &str, bytes: &Bytes, previous: Option<&Resource>) -> Result<Resource, String> {
         let checked = match self {
             Self::Listener => listener::decode(name, bytes).map(|value| Resource::Listener(Arc::new(value))),
             Self::Route => route::decode(name, bytes).map(|value| Resource::Route(Arc::new(value))),
             Self::Cluster => cluster::decode(name, bytes).map(|value| Resource::Cluster(Arc::new(value))),
-            Self::Endpoint => endpoint::decode(name, bytes).map(|value| Resource::Endpoint(Arc::new(value))),
+            Self::Endpoint => {
+                let previous = match previous {
+                    Some(Resource::Endpoint(assignment)) => Some(&**assignment),
+                    _ => None,
+                };
+                endpoint::decode(name, bytes, previous).map(|value| Resource::Endpoint(Arc::new(value)))
+            }
+            Self::Secret => secret::decode(name, bytes).map(|value| Resource::Secret(Arc::new(value))),
         };
         checked.map_err(|invalid| invalid.to_string())
     }

@@ -118,6 +118,8 @@ impl Route {
     fn new(route: &resource::Route, resolve: &mut impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
         let action = match &route.action {
             resource::Action::Forward(forward) => Action::Forward(Forward::new(forward, resolve)),
+            resource::Action::Redirect(_) => Action::Unsupported("redirect"),
+            resource::Action::Respond(_) => Action::Unsupported("direct_response"),
             resource::Action::Unsupported(what) => Action::Unsupported(what),
         };
         let name = match &*route.name {
@@ -131,9 +133,9 @@ impl Route {
 impl Forward {
     fn new(forward: &resource::Forward, resolve: &mut impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
         let mut sum = 0;
-        let clusters = forward.clusters.iter().map(|(name, weight)| {
-            sum += weight;
-            (resolve(name), sum)
+        let clusters = forward.clusters.iter().map(|cluster| {
+            sum += cluster.weight;
+            (resolve(&cluster.name), sum)
         });
         Self { clusters: clusters.collect(), limits: forward.limits, retry: forward.retry.clone() }
     }
@@ -166,11 +168,9 @@ mod tests {
 
     fn forward(weights: &[u32]) -> Forward {
         let clusters = weights.iter().enumerate();
-        let resource = resource::Forward {
-            clusters: clusters.map(|(number, &weight)| (number.to_string().into(), weight)).collect(),
-            limits: TimeLimits::default(),
-            retry: None,
-        };
+        let clusters = clusters
+            .map(|(number, &weight)| resource::WeightedCluster::new(number.to_string().into(), weight));
+        let resource = resource::Forward::new(clusters.collect());
         Forward::new(&resource, &mut |name| ClusterIndex(name.parse().unwrap()))
     }
 

@@ -160,7 +160,7 @@ impl Clusters {
         let resource = entry.resource(client);
         let assignment = resource.as_ref().ok().and_then(|resource| match &resource.endpoints {
             EndpointSource::Named(name) => Some(name),
-            EndpointSource::Inline(_) => None,
+            _ => None,
         });
         self.assignments.switch(index, &mut entry.assignment, assignment);
         let gone_at = self.leaving.remove(&index);
@@ -250,11 +250,19 @@ impl Entry {
     /// What is to become of a cluster that is there.
     fn verdict(resource: Arc<ClusterResource>, client: Option<&Client<Kind>>) -> Verdict {
         let name = match &resource.endpoints {
-            EndpointSource::Inline(assignment) => {
-                let assignment = assignment.clone();
-                return Verdict::Use(resource, assignment);
-            }
             EndpointSource::Named(name) => name,
+            // A name is looked up with each connection that is made to it.
+            other => match other.given() {
+                Some(assignment) => {
+                    let assignment = assignment.clone();
+                    return Verdict::Use(resource, assignment);
+                }
+                None => {
+                    let why =
+                        format!("clusters whose endpoints are {} are not supported yet", other.describe());
+                    return Verdict::Fail(Failure::new(ErrorKind::Unsupported, why));
+                }
+            },
         };
         let Some(entry) = client.and_then(|client| client.get(Kind::Endpoint, name)) else {
             return Verdict::Wait;

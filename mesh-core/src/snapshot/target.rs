@@ -5,7 +5,7 @@ use crate::endpoint::Protocol;
 use crate::policy::retry::RetryPolicy;
 use crate::resource::cluster::Cluster as ClusterResource;
 use crate::resource::route::{
-    Action, Domain, Forward, PathMatch, Route, RouteConfig, RouteMatch, VirtualHost,
+    Action, Domain, Forward, PathMatch, Route, RouteConfig, RouteMatch, VirtualHost, WeightedCluster,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +66,11 @@ impl StaticCluster {
         retry: Option<RetryPolicy>,
     ) -> Self {
         let limits = TimeLimits { timeout: Some(timeout.unwrap_or(Duration::ZERO)), ..Default::default() };
-        let forward =
-            Forward { clusters: vec![(cluster.name.clone(), 1)], limits, retry: retry.map(Arc::new) };
+        let forward = Forward {
+            limits,
+            retry: retry.map(Arc::new),
+            ..Forward::new(vec![WeightedCluster::new(cluster.name.clone(), 1)])
+        };
         let condition = RouteMatch {
             path: PathMatch::Prefix("".into(), false),
             headers: Vec::new(),
@@ -75,11 +78,10 @@ impl StaticCluster {
             fraction: None,
             grpc_only: false,
         };
-        let route =
-            Route { name: cluster.name.clone(), origin: None, condition, action: Action::Forward(forward) };
-        let host =
-            VirtualHost { name: cluster.name.clone(), domains: vec![Domain::Any], routes: vec![route] };
-        let routes = RouteConfig { name: cluster.name.clone(), virtual_hosts: vec![host] };
+        let name = cluster.name.clone();
+        let route = Route::new(name.clone(), condition, Action::Forward(Box::new(forward)));
+        let host = VirtualHost::new(name.clone(), vec![Domain::Any], vec![route]);
+        let routes = RouteConfig::new(name, vec![host]);
         Self { cluster: Arc::new(cluster), routes: Arc::new(routes) }
     }
 }

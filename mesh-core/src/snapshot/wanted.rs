@@ -3,8 +3,8 @@
 use super::target::{Fallback, Origin, StaticCluster, TargetSpec};
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::net::Address;
-use crate::resource::cluster::{Cluster, EndpointSource, LbPolicy};
-use crate::resource::endpoint::{Assignment, Health, LbEndpoint, LocalityEndpoints};
+use crate::resource::cluster::{Cluster, EndpointSource};
+use crate::resource::endpoint::{Assignment, LbEndpoint, LocalityEndpoints};
 use crate::resource::listener::{Listener, RouteSource};
 use crate::resource::route::RouteConfig;
 use crate::resource::{Kind, Resource};
@@ -60,7 +60,7 @@ pub(super) fn wanted(
         (State::Present(present), _) => match &present.value {
             Resource::Listener(resource) => match &**resource {
                 Listener::Api(api) => api,
-                Listener::Server => {
+                Listener::Server(_) => {
                     let why = format!("Listener {listener} is one of a server");
                     return Wanted::Failure(Failure::new(ErrorKind::Rejected, why));
                 }
@@ -114,7 +114,7 @@ pub(super) fn routes_of<'a>(spec: &TargetSpec, client: Option<&'a Client<Kind>>)
             RouteSource::Named(name) => Some(name),
             RouteSource::Inline(_) => None,
         },
-        Listener::Server => None,
+        Listener::Server(_) => None,
     }
 }
 
@@ -131,15 +131,8 @@ impl StaticCluster {
 /// A cluster with one endpoint, which is where `authority` leads by DNS.
 fn pass_through(authority: &Arc<str>) -> StaticCluster {
     let address = Address::parse(authority).unwrap_or_else(|_| Address::host_port(authority, DEFAULT_PORT));
-    let endpoint = LbEndpoint { address, hostname: None, weight: 1, health: Health::Healthy };
-    let locality = LocalityEndpoints { locality: Arc::default(), weight: 1, endpoints: vec![endpoint] };
-    let assignment = Assignment { priorities: vec![vec![locality]] };
-    let cluster = Cluster {
-        name: format!("passthrough|{authority}").into(),
-        endpoints: EndpointSource::Inline(Arc::new(assignment)),
-        policy: LbPolicy::RoundRobin,
-        connect_timeout: None,
-        tls: false,
-    };
+    let assignment = Assignment::new(vec![vec![LocalityEndpoints::anywhere([LbEndpoint::new(address)])]]);
+    let name = format!("passthrough|{authority}").into();
+    let cluster = Cluster::new(name, EndpointSource::Inline(Arc::new(assignment)));
     StaticCluster::new(cluster, None, None)
 }

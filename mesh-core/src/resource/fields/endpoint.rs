@@ -1,0 +1,40 @@
+//! Endpoints.
+
+use super::messages;
+
+messages! {
+    CLUSTER_LOAD_ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment" {
+        acted: 1 cluster_name, 2 endpoints > LOCALITY_LB_ENDPOINTS;
+        kept: 4 policy > CLUSTER_LOAD_ASSIGNMENT_POLICY;
+        reported: 5 named_endpoints;
+    }
+    CLUSTER_LOAD_ASSIGNMENT_POLICY = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy" {
+        kept: 2 drop_overloads > CLUSTER_LOAD_ASSIGNMENT_POLICY_DROP_OVERLOAD, 3 overprovisioning_factor;
+        reported: 4 endpoint_stale_after, 6 weighted_priority_health;
+    }
+    CLUSTER_LOAD_ASSIGNMENT_POLICY_DROP_OVERLOAD = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload" {
+        kept: 1 category, 2 drop_percentage;
+    }
+    LOCALITY_LB_ENDPOINTS = "envoy.config.endpoint.v3.LocalityLbEndpoints" {
+        acted: 1 locality, 2 lb_endpoints > LB_ENDPOINT, 3 load_balancing_weight, 5 priority;
+        kept: 6 proximity;
+        reported: 7 load_balancer_endpoints, 8 leds_cluster_locality_config, 9 metadata;
+    }
+    LB_ENDPOINT = "envoy.config.endpoint.v3.LbEndpoint" {
+        acted: 1 endpoint > ENDPOINT, 2 health_status;
+        kept: 3 metadata > METADATA, 4 load_balancing_weight;
+        refused: 5 endpoint_name;
+    }
+    ENDPOINT = "envoy.config.endpoint.v3.Endpoint" {
+        acted: 1 address, 3 hostname;
+        kept: 4 additional_addresses > ENDPOINT_ADDITIONAL_ADDRESS;
+        reported: 2 health_check_config, 5 observability_name;
+    }
+    ENDPOINT_ADDITIONAL_ADDRESS = "envoy.config.endpoint.v3.Endpoint.AdditionalAddress" {
+        kept: 1 address;
+    }
+    METADATA = "envoy.config.core.v3.Metadata" {
+        kept: 1 filter_metadata;
+        reported: 2 typed_filter_metadata;
+    }
+}
