@@ -40,10 +40,9 @@ impl TimeLimits {
     }
 }
 
-/// The shorter of two limits, of which either may be absent or zero, meaning none.
-fn shortest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    let limit = |d: Option<Duration>| d.filter(|d| !d.is_zero());
-    match (limit(a), limit(b)) {
+/// The shorter of a configured limit, of which zero means none, and the caller's, of which it means that no time is left.
+fn shortest(configured: Option<Duration>, caller: Option<Duration>) -> Option<Duration> {
+    match (configured.filter(|limit| !limit.is_zero()), caller) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
@@ -79,6 +78,7 @@ mod tests {
         assert_eq!(limits.grpc(ms(100)), ms(100));
         assert_eq!(limits.grpc(ms(1000)), ms(300));
         assert_eq!(limits.http(ms(100)), ms(100));
+        assert_eq!((limits.grpc(ms(0)), limits.http(ms(0))), (ms(0), ms(0)), "a caller out of time");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The pause after a failed attempt to connect. Short at first, because an endpoint that restarts is back soon.
+/// The pause after a failed attempt to connect. Short at first, because an endpoint that restarts is back soon; never
+/// long, because one that is gone for good is soon gone from the configuration, too.
 pub const CONNECT_BACKOFF: Backoff =
-    Backoff { base: Duration::from_millis(100), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
+    Backoff { base: Duration::from_millis(100), factor: 1.6, max: Duration::from_secs(5), jitter: 0.2 };
 
 /// A connection that was lost sooner than this counts as a failed attempt, so that a peer that accepts and hangs up is
 /// not called in a loop.
@@ -106,7 +107,8 @@ impl Endpoint {
         tracing::debug!(endpoint = %self.label, why, "connection lost");
         if let Transport::Http2(http2) = self.transport() {
             http2.prune();
-            if http2.len() == 0 {
+            // One that never became usable is not lost, and the reason why is told by who tried to make it.
+            if http2.len() == 0 && self.readiness() == Readiness::Ready {
                 self.set_readiness(Readiness::Connecting, Some(why.into()));
             }
         }

@@ -232,16 +232,16 @@ impl<D: Dialect, C: Scope> Attempt<'_, D, C> {
             *self.resends += 1;
             return Some(self.again(endpoint, true, Duration::ZERO));
         }
-        let Some(outcome) = outcome.filter(|outcome| outcome.class != Class::Success || error.is_some())
-        else {
+        if error.is_none() && outcome.is_none_or(|outcome| outcome.class == Class::Success) {
             // In the stack the bottom deposits, which has the time at hand.
             if let (None, Some(own)) = (self.cx.routed(), &self.layer.own) {
                 own.budget.deposit(self.layer.clock.now());
             }
-            return None;
-        };
-        let policy = self.policy()?;
-        let covered = policy.covers(outcome.status, error.map(Error::kind));
+        }
+        // What an endpoint may well answer may still be worth another try.
+        let (outcome, policy) = outcome.zip(self.policy())?;
+        let listed = result.as_ref().is_ok_and(|response| policy.lists(response.status().as_u16()));
+        let covered = listed || policy.covers(outcome.status, error.map(Error::kind));
         if !covered || !self.body_is_whole || *self.retries >= self.max_retries(policy) {
             return None;
         }

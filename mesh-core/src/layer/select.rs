@@ -254,10 +254,9 @@ fn make_absolute(uri: &mut Uri, target: &TargetHandle) {
     if uri.authority().is_some() {
         return;
     }
-    let Some(authority) = target.authority() else { return };
     let mut parts = uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority.clone());
+    parts.authority = Some(target.authority().clone());
     parts.path_and_query = uri.path_and_query().cloned();
     if let Ok(absolute) = Uri::from_parts(parts) {
         *uri = absolute;

@@ -75,11 +75,16 @@ impl RetryPolicy {
                 (status >= 500 && on.intersects(RetryOn::SERVER_ERROR))
                     || (matches!(status, 502..=504) && on.intersects(RetryOn::GATEWAY_ERROR))
                     || (status == 409 && on.intersects(RetryOn::RETRIABLE_4XX))
-                    || (error.is_none()
-                        && on.intersects(RetryOn::RETRIABLE_STATUS_CODES)
-                        && self.retriable_status_codes.contains(&status))
+                    || (error.is_none() && self.lists(status))
             }
         }
+    }
+
+    /// Whether a response with this HTTP status is worth another try because the policy lists it.
+    #[must_use]
+    pub fn lists(&self, status: u16) -> bool {
+        self.retry_on.intersects(RetryOn::RETRIABLE_STATUS_CODES)
+            && self.retriable_status_codes.contains(&status)
     }
 }
 

@@ -36,7 +36,7 @@ struct Known {
 pub struct TargetHandle {
     id: TargetId,
     spec: TargetSpec,
-    authority: Option<Authority>,
+    authority: Authority,
     targets: Arc<Targets>,
 }
 
@@ -80,7 +80,7 @@ impl Targets {
         }
         known.serial += 1;
         let id = TargetId { slot: known.slots.insert(()), serial: known.serial };
-        let authority = Authority::try_from(&*spec.name).ok();
+        let authority = authority(&spec.name);
         let handle = Arc::new(TargetHandle { id, spec: spec.clone(), authority, targets: self.clone() });
         known.by_spec.insert(spec.clone(), Arc::downgrade(&handle));
         self.command(Command::Add(id, spec));
@@ -124,10 +124,10 @@ impl TargetHandle {
         &self.spec
     }
 
-    /// The authority of requests that have none of their own; none if the name cannot be one.
+    /// The authority of requests that have none of their own: the name, or as much of it as an authority may hold.
     #[must_use]
-    pub fn authority(&self) -> Option<&Authority> {
-        self.authority.as_ref()
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Where snapshots are found.
@@ -158,7 +158,7 @@ impl TargetHandle {
             }
             TargetState::Routed(routes) => routes,
         };
-        let own = *head.authority == *self.spec.name;
+        let own = *head.authority == *self.spec.name || *head.authority == *self.authority.as_str();
         // A request may go by another name than its target does: what serves the target serves it then.
         let host = if own { None } else { routes.table.find_host(head.authority) }.or(routes.host);
         let Some(host) = host.and_then(|host| routes.table.host(host)) else {
@@ -217,5 +217,28 @@ impl Drop for TargetHandle {
         }
         known.slots.try_remove(self.id.slot);
         self.targets.command(Command::Remove(self.id));
+    }
+}
+
+/// The authority that requests to `name` carry. Names may have any character and any length, authorities may not.
+fn authority(name: &str) -> Authority {
+    const LONGEST: usize = 255;
+    let keep = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' };
+    let whole = if name.len() <= LONGEST { Authority::try_from(name).ok() } else { None };
+    whole
+        .or_else(|| Authority::try_from(name.chars().take(LONGEST).map(keep).collect::<String>()).ok())
+        .unwrap_or(Authority::from_static("unnamed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_an_authority() {
+        assert_eq!(authority("reviews.default:9080"), "reviews.default:9080");
+        assert_eq!(authority("outbound|80||größe/%20"), "outbound-80--gr--e--20");
+        assert_eq!(authority(&"x".repeat(100_000)).as_str().len(), 255);
+        assert_eq!(authority(""), "unnamed");
     }
 }

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// back is used within a second. gRPC's clients stack two of 1 to 120 seconds.
 pub const DEFAULT_STREAM_BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(250), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
+/// The longest wait for a control plane that cannot be connected to: to try costs nobody anything, and one that comes back
+/// after minutes is used at once, too. The longer waits are for one that is there and does not do well.
+pub const MAX_WAIT_TO_CONNECT: Duration = Duration::from_secs(1);
 /// A stream that answered and lived this long ended as streams do; the next one is opened at once.
 pub const HEALTHY_STREAM: Duration = Duration::from_secs(1);
 
@@ -173,7 +176,11 @@ impl<K: ResourceKind> Session<K> {
             Link::Up { answered: true, .. } => 1,
             _ => self.failures.saturating_add(1),
         };
-        let wait = self.backoff.delay(self.failures, entropy);
+        let mut backoff = self.backoff;
+        if matches!(self.link, Link::Opening) {
+            backoff.max = backoff.max.min(MAX_WAIT_TO_CONNECT);
+        }
+        let wait = backoff.delay(self.failures, entropy);
         self.link = Link::Down { until: now + wait, wait };
         self.subscriptions.iter_mut().for_each(Subscription::stream_closed);
     }
