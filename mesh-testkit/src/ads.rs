@@ -324,7 +324,8 @@ async fn bridge(
 }
 
 /// The name of a packed resource, which every kind has in field 1.
-fn name_of(any: &Any) -> String {
+#[must_use]
+pub fn name_of(any: &Any) -> String {
     #[derive(Clone, PartialEq, Message)]
     struct Named {
         #[prost(string, tag = "1")]
