@@ -22,7 +22,8 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("mesh-rust/", env!("
 /// A gRPC channel that is a service mesh.
 ///
 /// Cheap to clone; all clones, and all channels to the same target, share connections. A call goes straight to a
-/// connection: there is no worker task and no queue in between.
+/// connection: there is no worker task and no queue in between. A call that says nothing about its `user-agent` gets
+/// `mesh-rust/VERSION`; one that does keeps it.
 #[derive(Clone)]
 pub struct Channel {
     stack: Stack<Grpc>,

@@ -9,13 +9,23 @@ use tonic::{Code, Status};
 
 /// The gRPC status of an error of the mesh, with the error as its source: see [`mesh_error`].
 ///
-/// | Kind of error | Status |
-/// |---|---|
-/// | [`Deadline`](Kind::Deadline) | `DEADLINE_EXCEEDED` |
-/// | [`Cancelled`](Kind::Cancelled), [`RequestBody`](Kind::RequestBody) | `CANCELLED` |
-/// | [`Overloaded`](Kind::Overloaded) | `RESOURCE_EXHAUSTED` |
-/// | [`Protocol`](Kind::Protocol) | `INTERNAL` |
-/// | every other | `UNAVAILABLE` |
+/// | Kind of error | Status | When |
+/// |---|---|---|
+/// | [`Bootstrap`](Kind::Bootstrap), [`Target`](Kind::Target) | `UNAVAILABLE` | no call gets there: the mesh or the channel cannot be made |
+/// | [`Unconfigured`](Kind::Unconfigured) | `UNAVAILABLE` | the control plane cannot be reached or is silent |
+/// | [`Missing`](Kind::Missing) | `UNAVAILABLE` | the control plane does not know the target |
+/// | [`Rejected`](Kind::Rejected) | `UNAVAILABLE` | what it sent for the target is invalid, and there is nothing older |
+/// | [`NoRoute`](Kind::NoRoute), [`Unsupported`](Kind::Unsupported) | `UNAVAILABLE` | no route matches, or the one that does asks for what is not supported |
+/// | [`NoCluster`](Kind::NoCluster), [`NoEndpoint`](Kind::NoEndpoint) | `UNAVAILABLE` | the route leads nowhere |
+/// | [`Unreachable`](Kind::Unreachable), [`Connect`](Kind::Connect) | `UNAVAILABLE` | no connection |
+/// | [`Refused`](Kind::Refused), [`Reset`](Kind::Reset) | `UNAVAILABLE` | the endpoint gave the request back, or the connection broke |
+/// | [`TryTimeout`](Kind::TryTimeout) | `UNAVAILABLE` | no try was answered in its time, and time of the call is left |
+/// | [`Closed`](Kind::Closed), [`Service`](Kind::Service) | `UNAVAILABLE` | the mesh was closed; a layer of the user failed |
+/// | [`Deadline`](Kind::Deadline) | `DEADLINE_EXCEEDED` | the time of the call is over |
+/// | [`Cancelled`](Kind::Cancelled) | `CANCELLED` | the endpoint cancelled the stream |
+/// | [`RequestBody`](Kind::RequestBody) | `CANCELLED` | the caller's messages ended in an error; if that is a status, it is this |
+/// | [`Overloaded`](Kind::Overloaded) | `RESOURCE_EXHAUSTED` | the endpoint says `ENHANCE_YOUR_CALM` |
+/// | [`Protocol`](Kind::Protocol) | `INTERNAL` | the endpoint broke the rules of HTTP/2 |
 ///
 /// What is missing, unreachable or misconfigured is `UNAVAILABLE` and never, say, `NOT_FOUND`: gRPC leaves the other codes
 /// to the application (gRFC A54).
@@ -60,13 +70,31 @@ mod tests {
     }
 
     #[test]
-    fn codes() {
-        let code = |kind| status(Error::new(kind, "")).code();
-        assert_eq!(code(Kind::Deadline), Code::DeadlineExceeded);
-        assert_eq!(code(Kind::Cancelled), Code::Cancelled);
-        assert_eq!(code(Kind::Protocol), Code::Internal);
-        for kind in [Kind::Missing, Kind::NoRoute, Kind::Unreachable, Kind::Closed, Kind::Unconfigured] {
-            assert_eq!(code(kind), Code::Unavailable, "{kind:?}");
+    fn every_kind_has_the_code_of_the_table() {
+        for (kind, code) in [
+            (Kind::Bootstrap, Code::Unavailable),
+            (Kind::Target, Code::Unavailable),
+            (Kind::Unconfigured, Code::Unavailable),
+            (Kind::Missing, Code::Unavailable),
+            (Kind::Rejected, Code::Unavailable),
+            (Kind::NoRoute, Code::Unavailable),
+            (Kind::Unsupported, Code::Unavailable),
+            (Kind::NoCluster, Code::Unavailable),
+            (Kind::NoEndpoint, Code::Unavailable),
+            (Kind::Unreachable, Code::Unavailable),
+            (Kind::Connect, Code::Unavailable),
+            (Kind::Refused, Code::Unavailable),
+            (Kind::Reset, Code::Unavailable),
+            (Kind::Cancelled, Code::Cancelled),
+            (Kind::Overloaded, Code::ResourceExhausted),
+            (Kind::Protocol, Code::Internal),
+            (Kind::Deadline, Code::DeadlineExceeded),
+            (Kind::TryTimeout, Code::Unavailable),
+            (Kind::RequestBody, Code::Cancelled),
+            (Kind::Closed, Code::Unavailable),
+            (Kind::Service, Code::Unavailable),
+        ] {
+            assert_eq!(status(Error::new(kind, "")).code(), code, "{kind:?}");
         }
     }
 }

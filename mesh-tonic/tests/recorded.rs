@@ -1,0 +1,93 @@
+//! What a real istiod answered, served again: every target becomes routable, or fails for the reason that is in the answer.
+
+use mesh_proto::ads::DiscoveryResponse;
+use mesh_testkit::ads::Resources;
+use mesh_testkit::backend::Backend;
+use mesh_testkit::echo::{EchoClient, Message};
+use mesh_testkit::net::VirtualNet;
+use mesh_tonic::Channel;
+use prost::Message as _;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// One folder for each scenario, with the answers of the four types.
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mesh-core/tests/recorded");
+
+/// The targets that cannot be called, by scenario and name, and what the caller is told.
+const UNUSABLE: &[(&str, &str, &str)] = &[
+    (
+        "empty-endpoints",
+        "echo.default.svc.cluster.local:7070",
+        "the cluster has no endpoint that may be used",
+    ),
+    ("external", "api.example.com:443", "the cluster has no endpoint that may be used"),
+    ("external", "api.example.com:80", "the cluster has no endpoint that may be used"),
+    // istiod sends the routes of another service of the same port.
+    ("external", "direct.example.com:443", "no virtual host serves direct.example.com:443"),
+    ("external", "rr.example.com:443", "no virtual host serves rr.example.com:443"),
+    (
+        "tcp-tls",
+        "db.default.svc.cluster.local:3306",
+        "no virtual host serves db.default.svc.cluster.local:3306",
+    ),
+    (
+        "tcp-tls",
+        "db.default.svc.cluster.local:9000",
+        "no virtual host serves db.default.svc.cluster.local:9000",
+    ),
+    ("tls-istio-mutual", "echo.default.svc.cluster.local:7070", "no identity to secure the connection with"),
+    ("tls-istio-mutual", "echo.default.svc.cluster.local:8080", "no identity to secure the connection with"),
+];
+
+/// The resources of a scenario and the names of its listeners.
+fn recorded(scenario: &Path) -> (Resources, Vec<String>) {
+    let resources = Resources::new();
+    let mut listeners = Vec::new();
+    for kind in ["lds", "rds", "cds", "eds"] {
+        let Ok(bytes) = fs::read(scenario.join("grpc").join(kind).with_extension("pb")) else { continue };
+        let response = DiscoveryResponse::decode(&bytes[..]).unwrap();
+        if kind == "lds" {
+            listeners = response.resources.iter().map(mesh_testkit::ads::name_of).collect();
+        }
+        resources.set(response.resources);
+    }
+    (resources, listeners)
+}
+
+/// What comes of a call to each target.
+async fn call_all(scenario: &Path) -> BTreeMap<String, Result<(), String>> {
+    let (resources, listeners) = recorded(scenario);
+    let net = VirtualNet::default();
+    let _backend = Backend::http2("anyone", net.listen_elsewhere());
+    let mesh =
+        mesh_core::Mesh::builder().control_plane(resources.clone()).dialer(net.dialer()).build().unwrap();
+    let mut results = BTreeMap::new();
+    for target in listeners {
+        let channel = Channel::new(&mesh, &format!("xds:///{target}")).unwrap();
+        let result = EchoClient::new(channel).unary(Message::new("x")).await;
+        let result = result.map(|_| ()).map_err(|status| status.to_string());
+        results.insert(target, result);
+    }
+    assert_eq!(resources.nacks(), [""; 0], "{}", scenario.display());
+    results
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_target_of_every_scenario() {
+    let mut scenarios: Vec<_> = fs::read_dir(RECORDED).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scenarios.sort();
+    let (mut usable, mut unusable) = (0, 0);
+    for path in scenarios.iter().filter(|path| path.join("grpc").is_dir()) {
+        let scenario = path.file_name().unwrap().to_string_lossy();
+        for (target, result) in call_all(path).await {
+            let expected = UNUSABLE.iter().find(|(of, name, _)| *of == scenario && *name == target);
+            match (result, expected) {
+                (Ok(()), None) => usable += 1,
+                (Err(status), Some((.., why))) if status.contains(why) => unusable += 1,
+                (result, expected) => panic!("{scenario}, {target}: {result:?}, expected {expected:?}"),
+            }
+        }
+    }
+    assert_eq!((usable, unusable), (84, UNUSABLE.len()));
+}
