@@ -66,11 +66,8 @@ impl Table {
         lines.push(String::new());
         lines.extend(self.events.iter().map(|event| format!("  · {event}")));
         self.drawn = lines.len();
-        for line in &lines {
-            // A line that wraps would break the count.
-            text.extend(line.chars().take(158));
-            text.push('\n');
-        }
+        // Long lines are cut while this is drawn: one that wraps would break the count.
+        let _ = write!(text, "\x1b[?7l{}\n\x1b[?7h", lines.join("\n"));
         let mut out = std::io::stdout().lock();
         // Without a terminal to draw on there is nobody to tell.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -105,7 +105,7 @@ impl Walk {
             self.table.event(format!("killed {} {} at {}", replica.app, replica.version, replica.address));
         }
         let served = victims.map(|victim| self.replicas[victim].served());
-        self.step("4 an endpoint of reviews, one of ratings dead", &[("v2", 1.0)], &[("v1", 1.0)]).await;
+        self.step("4 a reviews and a ratings endpoint dead", &[("v2", 1.0)], &[("v1", 1.0)]).await;
         if victims.map(|victim| self.replicas[victim].served()) != served {
             self.complain("a dead endpoint answered");
         }
@@ -253,7 +253,11 @@ impl Walk {
 
     fn finish(mut self) -> Outcome {
         let all = self.load.since(self.began);
-        self.table.row("all pages, changes included", &all, &self.version, "");
+        let name = "all pages, changes included";
+        match self.options.live {
+            true => self.table.draw(name, &all, &self.version),
+            false => self.table.row(name, &all, &self.version, ""),
+        }
         if !all.failures.is_empty() {
             let mut reasons = BTreeMap::<_, usize>::new();
             for reason in &all.failures {
@@ -263,7 +267,6 @@ impl Walk {
                 self.complaints.push(format!("{count} failed: {reason}"));
             }
         }
-        self.table.draw("done", &all, &self.version);
         Outcome { pages: all.len(), failed: all.failures.len(), wrong: self.complaints }
     }
 }
