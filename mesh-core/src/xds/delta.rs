@@ -50,21 +50,27 @@ impl Delta {
 
     pub(super) fn add<K: ResourceKind>(&mut self, table: &mut Table<K>, name: &Arc<str>) {
         match table.add(name) {
-            Added::New | Added::Listed => {
+            Added::New => {
                 self.unsubscribe.remove(name);
                 self.subscribe.insert(name.clone());
             }
-            Added::Restored => {
-                self.unsubscribe.remove(name);
+            Added::Listed | Added::Restored if self.unsubscribe.remove(name) => {}
+            Added::Listed => {
+                self.subscribe.insert(name.clone());
             }
+            Added::Restored => {}
             Added::Known => {}
         }
     }
 
     pub(super) fn remove<K: ResourceKind>(&mut self, table: &mut Table<K>, name: &Arc<str>) {
-        self.subscribe.remove(name);
+        let untold = self.subscribe.remove(name);
         if table.remove(name) {
-            self.unsubscribe.insert(name.clone());
+            if untold {
+                table.leave(name);
+            } else {
+                self.unsubscribe.insert(name.clone());
+            }
         }
     }
 
@@ -169,6 +175,11 @@ impl Delta {
     /// When [`next_request`](Self::next_request) has something to do next.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         self.pace.until().filter(|_| !self.replies.is_empty())
+    }
+
+    /// Lets go an answer that was held back.
+    pub(super) fn fire(&mut self, now: Instant) {
+        self.pace.fire(now);
     }
 }
 

@@ -12,7 +12,10 @@ use mesh_proto::ads::{
     RESOURCE_TYPE_URL, Resource,
 };
 use mesh_proto::envoy::config::core::v3::{ControlPlane, Node};
+use mesh_proto::envoy::service::discovery::v3 as envoy;
+use mesh_proto::google::protobuf as google;
 use prost::Message;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +53,7 @@ impl ResourceKind for Toy {
     }
 
     fn decode(self, _name: &str, bytes: &Bytes, _previous: Option<&u32>) -> Result<u32, String> {
+        DECODED.set(DECODED.get() + 1);
         let thing = Thing::decode(&**bytes).map_err(|error| error.to_string())?;
         if thing.number == 0 { Err("number: must not be zero".to_owned()) } else { Ok(thing.number) }
     }
@@ -187,6 +191,26 @@ impl Fixture {
             _ => None,
         }
     }
+}
+
+thread_local! {
+    static DECODED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Resources decoded by this thread so far.
+pub(super) fn decoded() -> usize {
+    DECODED.get()
+}
+
+/// A wrapper with a time to live.
+pub(super) fn wrapped_for(name: &str, inner: Option<Any>, ttl: Option<Duration>) -> Any {
+    let mut wrapper = wrapped(name, inner);
+    if let Some(ttl) = ttl {
+        let duration = google::Duration { seconds: ttl.as_secs() as i64, nanos: ttl.subsec_nanos() as i32 };
+        let rest = envoy::Resource { ttl: Some(duration), ..Default::default() };
+        wrapper.value = [&wrapper.value[..], &rest.encode_to_vec()].concat().into();
+    }
+    wrapper
 }
 
 pub(super) fn any(kind: Toy, name: &str, number: u32) -> Any {

@@ -15,6 +15,8 @@ mod delta;
 pub mod directory;
 pub mod disk;
 mod fallback;
+#[cfg(test)]
+mod fault_tests;
 pub mod features;
 #[cfg(test)]
 mod fixture;
@@ -24,8 +26,12 @@ pub mod in_process;
 mod intake;
 pub mod kind;
 pub mod link;
+#[cfg(test)]
+mod model;
 mod nack;
 pub mod name;
+#[cfg(test)]
+mod property_tests;
 pub mod session;
 mod sotw;
 mod subscription;

@@ -9,7 +9,7 @@ use std::time::Duration;
 const NACK_CODE: i32 = 3;
 
 /// The longest refusal that is sent, in bytes. Servers put it into their logs, and gRPC into a status.
-const MAX_NACK: usize = 8 << 10;
+pub(super) const MAX_NACK: usize = 8 << 10;
 /// The longest piece of a name or a reason in it, in bytes.
 const MAX_PIECE: usize = 512;
 
@@ -99,6 +99,13 @@ impl Pace {
     /// When to answer, if not at once.
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
+    }
+
+    /// Time has passed.
+    pub(super) fn fire(&mut self, now: Instant) {
+        if self.permits(now) {
+            self.until = None;
+        }
     }
 
     /// Whether to answer now.

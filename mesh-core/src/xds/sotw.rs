@@ -24,7 +24,8 @@ const ENOUGH_REQUESTS: u64 = 8;
 pub(super) struct Sotw {
     /// The last version that was accepted whole; survives streams.
     version: String,
-    /// What requests say of it: nothing on a new stream while something is missing that is part of that version.
+    /// What requests say of it. Nothing on a new stream if the client may lack a part of that version: because it does,
+    /// or because that version may have come in several responses.
     offered: String,
     /// The last nonce of this stream.
     nonce: String,
@@ -97,7 +98,7 @@ impl Sotw {
         self.fresh = table.askable().cloned().collect();
         self.dirty = true;
         self.offered.clear();
-        if table.is_clean() {
+        if table.kind.is_complete() && table.is_clean() {
             self.offered.clone_from(&self.version);
         }
     }
@@ -241,8 +242,9 @@ impl Sotw {
         settled.chain(self.reply.as_ref().and(self.pace.until())).min()
     }
 
-    /// Asks again for what the server by now knows to have been unsubscribed from.
+    /// Lets go what was held back: an answer, and names that the server by now knows to have been unsubscribed from.
     pub(super) fn fire(&mut self, now: Instant) {
+        self.pace.fire(now);
         if self.left.is_empty() {
             return;
         }

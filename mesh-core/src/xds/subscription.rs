@@ -85,6 +85,7 @@ impl<K: ResourceKind> Subscription<K> {
 
     /// A new stream is up: everything has to be asked for again.
     pub(super) fn stream_opened(&mut self) {
+        self.table.stream_opened();
         match &mut self.dialogue {
             Dialogue::StateOfTheWorld(sotw) => sotw.stream_opened(&mut self.table),
             Dialogue::Delta(delta) => delta.stream_opened(&mut self.table),
@@ -133,8 +134,9 @@ impl<K: ResourceKind> Subscription<K> {
     /// Draws the conclusions from silence.
     pub(super) fn fire(&mut self, now: Instant) {
         self.table.fire(now);
-        if let Dialogue::StateOfTheWorld(sotw) = &mut self.dialogue {
-            sotw.fire(now);
+        match &mut self.dialogue {
+            Dialogue::StateOfTheWorld(sotw) => sotw.fire(now),
+            Dialogue::Delta(delta) => delta.fire(now),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Table<K: ResourceKind> {
     names: BTreeSet<Arc<str>>,
     /// Whether everything is subscribed to, whatever its name.
     pub(super) wildcard: bool,
+    /// Whether there is a stream.
+    connected: bool,
     pub(super) alarms: Alarms,
     /// Counts the responses.
     pub(super) round: u64,
@@ -48,6 +50,7 @@ impl<K: ResourceKind> Table<K> {
             entries: HashMap::new(),
             names: BTreeSet::new(),
             wildcard: false,
+            connected: false,
             alarms: Alarms::default(),
             round: 0,
             seen: 0,
@@ -125,8 +128,8 @@ impl<K: ResourceKind> Table<K> {
         let Some(entry) = self.entries.get_mut(name) else { return false };
         entry.named = false;
         let asked = entry.asked_in.is_some();
-        if self.wildcard && entry.present().is_some() {
-            entry.asked_in = None;
+        if self.wildcard && (entry.present().is_some() || self.connected && entry.rejection.is_some()) {
+            // Still a part of everything.
         } else if asked {
             entry.leaving = true;
         } else {
@@ -149,19 +152,31 @@ impl<K: ResourceKind> Table<K> {
         let timeout = self.features.resource_timeout();
         let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.named) else { return };
         entry.asked_in.get_or_insert(request);
-        if !matches!(entry.state, State::Present(_)) {
+        // What was refused on this stream has come, and need not come again.
+        if entry.present().is_none() && (entry.rejection.is_none() || request == 1) {
             entry.deadline = Some(now + timeout);
             arm(&mut self.alarms, entry, name);
         }
     }
 
+    pub(super) fn stream_opened(&mut self) {
+        self.connected = true;
+    }
+
     /// The stream is gone: silence proves nothing any more, and nobody has to be told what is wanted no more.
+    /// What came unnamed and was refused has to come again, because nobody would say that it is gone.
     pub(super) fn stream_closed(&mut self) {
-        self.entries.retain(|_, entry| {
+        let Self { entries, changed, connected, .. } = self;
+        *connected = false;
+        entries.retain(|name, entry| {
             entry.asked_in = None;
             entry.deadline = None;
             entry.grace = None;
-            !entry.leaving
+            let lost = !entry.named && entry.present().is_none();
+            if lost && !entry.leaving {
+                changed.push(name.clone());
+            }
+            !entry.leaving && !lost
         });
     }
 

@@ -1,0 +1,320 @@
+//! Random interleavings of everything that can happen, against a model of a control plane: whatever the protocol and
+//! the habits of the server, the client ends with what the server has, and hears of every change once.
+
+use super::fixture::Toy::{self, Part, Whole};
+use super::in_process::Protocol::{self, Delta, StateOfTheWorld};
+use super::kind::ResourceKind;
+use super::model::{MAX_LATENCY, Stream, Style, World};
+use super::session::{Change, DEFAULT_STREAM_BACKOFF, Session};
+use crate::clock::{Clock, Instant};
+use mesh_proto::envoy::config::core::v3::Node;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The control plane changes a resource.
+    Update(Toy, usize),
+    /// The control plane changes a resource for the worse.
+    Spoil(Toy, usize),
+    /// The control plane takes a resource away.
+    Remove(Toy, usize),
+    Subscribe(Toy, usize),
+    Unsubscribe(Toy, usize),
+    /// The stream breaks, with all that travels on it.
+    Break,
+    /// The stream breaks, and as many attempts to open another fail.
+    Outage(u8),
+    Wait(u16),
+}
+
+/// What the client was told of a resource.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    value: Option<u32>,
+    trouble: String,
+    refused: Option<String>,
+}
+
+struct Run {
+    style: Style,
+    wildcard: bool,
+    session: Session<Toy>,
+    world: World,
+    stream: Option<Stream>,
+    latency: Clock,
+    now: Instant,
+    refusals: u8,
+    subscribed: [BTreeSet<&'static str>; 2],
+    told: BTreeMap<(Toy, Arc<str>), Told>,
+    streams: usize,
+    requests: usize,
+    responses: usize,
+    subscription_changes: usize,
+}
+
+impl Run {
+    fn new(style: Style, wildcard: bool, seed: u64) -> Self {
+        let now = Clock::system().now();
+        let session = Session::new(Node::default(), DEFAULT_STREAM_BACKOFF, now);
+        let mut session = session.with(style.protocol, Default::default());
+        if wildcard {
+            session.add_all(Whole);
+        }
+        Self {
+            style,
+            wildcard,
+            session,
+            world: World::default(),
+            stream: None,
+            latency: Clock::seeded(seed),
+            now,
+            refusals: 0,
+            subscribed: Default::default(),
+            told: BTreeMap::new(),
+            streams: 0,
+            requests: 0,
+            responses: 0,
+            subscription_changes: 0,
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Update(kind, name) => self.change(kind, |world| world.set(kind, NAMES[name], true)),
+            Step::Spoil(kind, name) => self.change(kind, |world| world.set(kind, NAMES[name], false)),
+            // In a state of the world of this kind absence means nothing, so there is nothing to learn from it.
+            Step::Remove(Part, _) if self.style.protocol == StateOfTheWorld => {}
+            Step::Remove(kind, name) => self.change(kind, |world| world.remove(kind, NAMES[name])),
+            Step::Subscribe(kind, name) => self.subscribe(kind, NAMES[name], true),
+            Step::Unsubscribe(kind, name) => self.subscribe(kind, NAMES[name], false),
+            Step::Break => self.disconnect(),
+            Step::Outage(attempts) => {
+                self.refusals = attempts;
+                self.disconnect();
+            }
+            Step::Wait(millis) => self.advance(Duration::from_millis(millis.into())),
+        }
+    }
+
+    fn change(&mut self, kind: Toy, change: impl FnOnce(&mut World)) {
+        change(&mut self.world);
+        if let Some(stream) = &mut self.stream {
+            stream.push(self.now, &self.world, kind);
+        }
+    }
+
+    fn subscribe(&mut self, kind: Toy, name: &'static str, on: bool) {
+        let names = &mut self.subscribed[kind.index()];
+        if on {
+            names.insert(name)
+        } else {
+            names.remove(name)
+        };
+        let name: Arc<str> = name.into();
+        let one = std::slice::from_ref(&name);
+        let (added, removed) = if on { (one, &[][..]) } else { (&[][..], one) };
+        self.session.change_subscription(kind, added, removed);
+        self.subscription_changes += 1;
+        match self.look(kind, &name) {
+            Some(told) => self.told.insert((kind, name), told),
+            None => self.told.remove(&(kind, name)),
+        };
+    }
+
+    fn disconnect(&mut self) {
+        if self.stream.take().is_some() {
+            self.session.closed(self.now, "broken", self.latency.entropy());
+            let mut changes = Vec::new();
+            self.session.fire(self.now, &mut changes);
+            self.hear(changes);
+        }
+    }
+
+    fn look(&self, kind: Toy, name: &str) -> Option<Told> {
+        let entry = self.session.get(kind, name)?;
+        let refused = entry.rejection.as_ref().map(|rejection| rejection.reason.clone());
+        Some(Told { value: entry.value().copied(), trouble: entry.trouble(), refused })
+    }
+
+    /// The client hears of changes: each must be one, and must not lead back to what was.
+    fn hear(&mut self, changes: Vec<Change<Toy>>) {
+        for Change { kind, name } in changes {
+            let told = self.look(kind, &name);
+            let before = self.told.remove(&(kind, name.clone()));
+            assert_ne!(before, told, "{kind:?} {name}: a change that is none");
+            if let Some(told) = told {
+                let known = |told: &Told| told.value;
+                if let (Some(before), Some(after)) = (before.as_ref().and_then(known), told.value) {
+                    assert!(after >= before, "{kind:?} {name}: {after} after {before}");
+                }
+                self.told.insert((kind, name), told);
+            }
+        }
+    }
+
+    /// Does what is due now; whether anything was.
+    fn turn(&mut self) -> bool {
+        let mut changes = Vec::new();
+        self.session.fire(self.now, &mut changes);
+        let mut busy = !changes.is_empty();
+        self.hear(changes);
+        if self.session.should_open(self.now) {
+            busy = true;
+            if self.refusals > 0 {
+                self.refusals -= 1;
+                self.session.closed(self.now, "refused", self.latency.entropy());
+            } else {
+                self.stream = Some(Stream::new(self.style, self.latency.clone()));
+                self.streams += 1;
+                self.session.opened(self.now);
+            }
+        }
+        let Some(mut stream) = self.stream.take() else { return busy };
+        stream.serve(self.now, &self.world);
+        while let Some(message) = stream.response(self.now) {
+            busy = true;
+            self.responses += 1;
+            let mut changes = Vec::new();
+            self.session.receive(self.now, message, &mut changes).unwrap();
+            self.hear(changes);
+        }
+        while let Some(request) = self.session.next_request(self.now) {
+            busy = true;
+            self.requests += 1;
+            stream.request(self.now, request);
+        }
+        self.stream = Some(stream);
+        busy
+    }
+
+    fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut idle = 0;
+        loop {
+            idle = if self.turn() { 0 } else { idle + 1 };
+            assert!(idle < 100, "a timer goes off again and again for nothing");
+            let next = self.stream.as_ref().and_then(Stream::next);
+            match next.into_iter().chain(self.session.next_timer()).min() {
+                Some(next) if next <= end => self.now = self.now.max(next),
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    /// Everything that is on its way arrives, and all that silence says is concluded.
+    fn settle(&mut self) {
+        self.refusals = 0;
+        self.advance(Duration::from_secs(60));
+        let before = (self.requests, self.responses);
+        self.advance(Duration::from_secs(60));
+        assert_eq!(before, (self.requests, self.responses), "never quiet");
+    }
+
+    fn check(&self) {
+        for kind in [Whole, Part] {
+            let everything = self.wildcard && kind == Whole;
+            let mut expected: BTreeSet<&str> = self.subscribed[kind.index()].iter().copied().collect();
+            if everything {
+                expected.extend(self.world.names(kind).map(String::as_str));
+            }
+            let known: BTreeSet<&str> = self.session.entries(kind).map(|(name, _)| &**name).collect();
+            assert_eq!(known, expected, "{kind:?}");
+            for name in expected {
+                let told = self.look(kind, name).unwrap();
+                match self.world.get(kind, name) {
+                    Some(0) => assert!(told.refused.is_some(), "{kind:?} {name}: {told:?}"),
+                    Some(number) => {
+                        let right = Told { value: Some(number), trouble: String::new(), refused: None };
+                        assert_eq!(told, right, "{kind:?} {name}");
+                    }
+                    None => {
+                        assert!(
+                            told.value.is_none() && !told.trouble.is_empty(),
+                            "{kind:?} {name}: {told:?}"
+                        );
+                    }
+                }
+                assert_eq!(self.told.get(&(kind, name.into())), Some(&told), "{kind:?} {name}: not told");
+            }
+        }
+        let allowed = self.responses + 3 * self.subscription_changes + 2 * self.streams;
+        assert!(self.requests <= allowed, "{} requests, {allowed} allowed", self.requests);
+    }
+
+    /// What the client has in the end.
+    fn outcome(&self) -> Vec<(Toy, String, Option<u32>)> {
+        let all = [Whole, Part]
+            .into_iter()
+            .flat_map(|kind| self.session.entries(kind).map(move |entry| (kind, entry)));
+        all.map(|(kind, (name, entry))| (kind, name.to_string(), entry.value().copied())).collect()
+    }
+}
+
+fn run(protocol: Protocol, thrifty: bool, piecemeal: bool, wildcard: bool, seed: u64, steps: &[Step]) -> Run {
+    let mut run = Run::new(Style { protocol, thrifty, piecemeal }, wildcard, seed);
+    run.turn();
+    for step in steps {
+        run.step(step);
+    }
+    run.settle();
+    run.check();
+    for kind in [Whole, Part] {
+        for name in NAMES {
+            if run.world.get(kind, name) == Some(0) {
+                run.step(&Step::Update(kind, NAMES.iter().position(|other| *other == name).unwrap()));
+            }
+        }
+    }
+    run.settle();
+    run.check();
+    run
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let kind = || prop_oneof![Just(Whole), Just(Part)];
+    let name = || 0..NAMES.len();
+    let step = prop_oneof![
+        4 => (kind(), name()).prop_map(|(kind, name)| Step::Update(kind, name)),
+        1 => (kind(), name()).prop_map(|(kind, name)| Step::Spoil(kind, name)),
+        2 => (kind(), name()).prop_map(|(kind, name)| Step::Remove(kind, name)),
+        4 => (kind(), name()).prop_map(|(kind, name)| Step::Subscribe(kind, name)),
+        3 => (kind(), name()).prop_map(|(kind, name)| Step::Unsubscribe(kind, name)),
+        1 => Just(Step::Break),
+        1 => (0u8..5).prop_map(Step::Outage),
+        3 => (0u16..2 * MAX_LATENCY.as_millis() as u16).prop_map(Step::Wait),
+        1 => (0u16..20_000).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_client_ends_with_what_the_server_has(
+        steps in steps(),
+        delta: bool,
+        thrifty: bool,
+        piecemeal: bool,
+        wildcard: bool,
+        seed: u64,
+    ) {
+        let protocol = if delta { Delta } else { StateOfTheWorld };
+        run(protocol, thrifty, piecemeal, wildcard, seed, &steps);
+    }
+
+    #[test]
+    fn both_protocols_end_alike(steps in steps(), thrifty: bool, wildcard: bool, seed: u64) {
+        let mut steps = steps;
+        steps.retain(|step| !matches!(step, Step::Remove(Part, _)));
+        let sotw = run(StateOfTheWorld, thrifty, false, wildcard, seed, &steps).outcome();
+        let delta = run(Delta, thrifty, true, wildcard, seed, &steps).outcome();
+        prop_assert_eq!(sotw, delta);
+    }
+}
