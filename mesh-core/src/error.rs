@@ -49,6 +49,8 @@ pub enum Kind {
     NoCluster,
     /// The cluster has no endpoint that may be used.
     NoEndpoint,
+    /// The control plane has a share of the requests to the cluster dropped (`drop_overloads`), and this is one of them.
+    Dropped,
     /// The cluster has endpoints, but none can be reached.
     Unreachable,
     /// A connection to the endpoint could not be made.
@@ -108,6 +110,7 @@ impl Kind {
             Self::Unsupported => "unsupported",
             Self::NoCluster => "no_cluster",
             Self::NoEndpoint => "no_endpoint",
+            Self::Dropped => "dropped",
             Self::Unreachable => "unreachable",
             Self::Connect => "connect",
             Self::Refused => "refused",

@@ -7,6 +7,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use mesh_core::net::Io;
 use mesh_core::xds::in_process::{ControlPlane, Protocol, ServerStream};
+use mesh_core::xds::load_report::STREAM_LOAD_STATS;
 use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
 use mesh_proto::envoy::config::core::v3::ControlPlane as Identifier;
 use prost::Message;
@@ -109,6 +110,18 @@ impl Resources {
             let this = this.clone();
             tokio::spawn(async move { this.run(stream).await })
         })
+    }
+
+    /// Serves over a network until dropped, and hands out the streams on which load is reported.
+    #[must_use]
+    pub fn serve_with_loads(&self, listener: Listener) -> (Server, mpsc::UnboundedReceiver<ServerStream>) {
+        let (loads, receiver) = mpsc::unbounded_channel();
+        let this = self.clone();
+        let serve = move |stream| {
+            let this = this.clone();
+            tokio::spawn(async move { this.run(stream).await })
+        };
+        (Server::start_with_loads(listener, serve, Some(loads)), receiver)
     }
 
     fn change(&self, change: impl FnOnce(&mut World)) {
@@ -216,15 +229,24 @@ pub struct Server {
 impl Server {
     /// Hands the streams of all connections to `serve`.
     pub fn start(
+        listener: Listener,
+        serve: impl Fn(ServerStream) -> JoinHandle<()> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with_loads(listener, serve, None)
+    }
+
+    /// The same, but the streams on which load is reported go to `loads`.
+    fn start_with_loads(
         mut listener: Listener,
         serve: impl Fn(ServerStream) -> JoinHandle<()> + Clone + Send + Sync + 'static,
+        loads: Option<mpsc::UnboundedSender<ServerStream>>,
     ) -> Self {
         let heads = Arc::<Mutex<Vec<HeaderMap>>>::default();
         let seen = heads.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok(io) = listener.accept().await {
-                connections.spawn(serve_connection(io, serve.clone(), seen.clone()));
+                connections.spawn(serve_connection(io, serve.clone(), loads.clone(), seen.clone()));
             }
             while connections.join_next().await.is_some() {}
         });
@@ -247,6 +269,7 @@ impl Drop for Server {
 async fn serve_connection(
     io: Io,
     serve: impl Fn(ServerStream) -> JoinHandle<()>,
+    loads: Option<mpsc::UnboundedSender<ServerStream>>,
     heads: Arc<Mutex<Vec<HeaderMap>>>,
 ) {
     let Ok(mut connection) = h2::server::handshake(io).await else { return };
@@ -255,11 +278,20 @@ async fn serve_connection(
         heads.lock().unwrap_or_else(PoisonError::into_inner).push(request.headers().clone());
         let (requests, request_rx) = mpsc::channel(16);
         let (responses, response_rx) = mpsc::channel(16);
-        let server =
-            serve(ServerStream { protocol: Protocol::StateOfTheWorld, requests: request_rx, responses });
+        let stream = ServerStream { protocol: Protocol::StateOfTheWorld, requests: request_rx, responses };
+        let server = match &loads {
+            // Without a reader the stream ends at once.
+            Some(loads) if request.uri().path() == STREAM_LOAD_STATS => {
+                drop(loads.send(stream));
+                None
+            }
+            _ => Some(serve(stream)),
+        };
         streams.spawn(async move {
             bridge(request, respond, requests, response_rx).await;
-            server.abort();
+            if let Some(server) = server {
+                server.abort();
+            }
         });
     }
 }

@@ -33,6 +33,8 @@ pub enum Behavior {
     GrpcStatus(u8),
     /// Sends a response head, then this gRPC status in trailers.
     LateGrpcStatus(u8),
+    /// Echoes, and says this in the trailer `endpoint-load-metrics`.
+    TellLoad(&'static str),
     /// Answers with this HTTP status.
     HttpStatus(u16),
     /// Refuses the stream: nothing was processed.
@@ -333,7 +335,7 @@ async fn answer_http2(
                 stream.send_data(Bytes::from_static(&[0, 0, 0, 0, 100]), false)?;
                 poll_fn(|cx| stream.poll_reset(cx)).await?;
             }
-            Behavior::Echo | Behavior::Slow(_) | Behavior::Stall => {
+            Behavior::Echo | Behavior::TellLoad(_) | Behavior::Slow(_) | Behavior::Stall => {
                 let mut stream = respond.send_response(response(StatusCode::OK), false)?;
                 while let Some(data) = body.data().await {
                     let mut data = data?;
@@ -347,7 +349,11 @@ async fn answer_http2(
                         stream.send_data(part, false)?;
                     }
                 }
-                stream.send_trailers(trailers(0))?;
+                let mut trailers = trailers(0);
+                if let Behavior::TellLoad(load) = behavior {
+                    trailers.insert("endpoint-load-metrics", HeaderValue::from_static(load));
+                }
+                stream.send_trailers(trailers)?;
             }
         }
         Ok(())

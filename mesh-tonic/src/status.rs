@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 /// | [`Rejected`](Kind::Rejected) | `UNAVAILABLE` | what it sent for the target is invalid, and there is nothing older |
 /// | [`NoRoute`](Kind::NoRoute), [`Unsupported`](Kind::Unsupported) | `UNAVAILABLE` | no route matches, or the one that does asks for what is not supported |
 /// | [`NoCluster`](Kind::NoCluster), [`NoEndpoint`](Kind::NoEndpoint) | `UNAVAILABLE` | the route leads nowhere |
+/// | [`Dropped`](Kind::Dropped) | `UNAVAILABLE` | the control plane has a share of the requests dropped |
 /// | [`Unreachable`](Kind::Unreachable), [`Connect`](Kind::Connect) | `UNAVAILABLE` | no connection |
 /// | [`Refused`](Kind::Refused), [`Reset`](Kind::Reset) | `UNAVAILABLE` | the endpoint gave the request back, or the connection broke |
 /// | [`TryTimeout`](Kind::TryTimeout) | `UNAVAILABLE` | no try was answered in its time, and time of the call is left |
@@ -81,6 +82,7 @@ mod tests {
             (Kind::Unsupported, Code::Unavailable),
             (Kind::NoCluster, Code::Unavailable),
             (Kind::NoEndpoint, Code::Unavailable),
+            (Kind::Dropped, Code::Unavailable),
             (Kind::Unreachable, Code::Unavailable),
             (Kind::Connect, Code::Unavailable),
             (Kind::Refused, Code::Unavailable),

@@ -1,25 +1,35 @@
 //! A request that is in flight, as its endpoint's statistics see it.
 
 use crate::clock::Instant;
-use crate::dialect::Class;
+use crate::dialect::orca::load_report;
+use crate::dialect::{Class, Outcome};
 use crate::endpoint::Endpoint;
+use crate::xds::load_counts::EndpointCounts;
+use http::HeaderMap;
 use std::sync::Arc;
 
 /// A request that is in flight at an endpoint, at the latest until this is dropped.
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
+    /// Where it is counted for the load report, if somebody wants one.
+    counts: Option<Arc<EndpointCounts>>,
     since: Instant,
     observed: bool,
+    success: bool,
+    heard: bool,
     ended: bool,
 }
 
 impl InFlight {
     /// A request to `endpoint` begins.
     #[must_use]
-    pub fn begin(endpoint: Arc<Endpoint>, now: Instant) -> Self {
+    pub fn begin(endpoint: Arc<Endpoint>, counts: Option<Arc<EndpointCounts>>, now: Instant) -> Self {
         endpoint.load().begin();
-        Self { endpoint, since: now, observed: false, ended: false }
+        if let Some(counts) = &counts {
+            counts.begin();
+        }
+        Self { endpoint, counts, since: now, observed: false, success: false, heard: false, ended: false }
     }
 
     /// The endpoint.
@@ -32,17 +42,41 @@ impl InFlight {
     pub fn observe(&mut self, now: Instant, class: Class) {
         let latency = now.saturating_duration_since(self.since);
         match class {
-            Class::Failure => self.endpoint.load().observe_failure(now, latency),
+            Class::Failure => {
+                self.success = false;
+                self.endpoint.load().observe_failure(now, latency);
+            }
             Class::Success if !self.observed => self.endpoint.load().observe(now, latency),
             Class::Success | Class::Ignored => {}
         }
         self.observed = true;
     }
 
+    /// This is the outcome, unless something goes wrong later.
+    pub fn settle(&mut self, outcome: Outcome) {
+        self.success = outcome.is_success();
+    }
+
+    /// The headers or trailers of the response are here, in which the endpoint may tell of its load. The first to do so
+    /// counts.
+    #[inline]
+    pub fn hear(&mut self, headers: &HeaderMap) {
+        let Some(counts) = self.counts.as_ref().filter(|_| !self.heard) else { return };
+        if counts.wants_metrics()
+            && let Some(report) = load_report(headers)
+        {
+            counts.hear(&report);
+            self.heard = true;
+        }
+    }
+
     /// The exchange is complete.
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             self.endpoint.load().end();
+            if let Some(counts) = &self.counts {
+                counts.end(self.success);
+            }
         }
     }
 

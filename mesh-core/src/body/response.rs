@@ -57,8 +57,15 @@ impl<D> ResponseBody<D> {
         if self.in_flight.is_ended() {
             return;
         }
-        if self.outcome.is_none() && self.dialect.trailers(trailers).class == Class::Failure {
-            self.in_flight.observe(self.endpoint().clock().now(), Class::Failure);
+        if let Some(trailers) = trailers {
+            self.in_flight.hear(trailers);
+        }
+        if self.outcome.is_none() {
+            let outcome = self.dialect.trailers(trailers);
+            self.in_flight.settle(outcome);
+            if outcome.class == Class::Failure {
+                self.in_flight.observe(self.endpoint().clock().now(), Class::Failure);
+            }
         }
         self.in_flight.end();
     }

@@ -1,5 +1,7 @@
 //! What the owner of the configuration keeps of a cluster, to change it.
 
+use super::account::Account;
+use super::ledger::Ledger;
 use super::view::{Cluster, ClusterState, ClusterView};
 use crate::balance::{MembersBuilder, P2c, Registry};
 use crate::endpoint::{ConnectOptions, EndpointKey, Protocol};
@@ -27,6 +29,7 @@ pub struct Settings {
 pub struct LiveCluster {
     cluster: Arc<Cluster>,
     settings: Settings,
+    ledger: Ledger,
     priorities: Vec<MembersBuilder>,
     /// What they were made of.
     made_of: Option<(Arc<ConnectOptions>, Arc<Assignment>)>,
@@ -36,6 +39,7 @@ impl LiveCluster {
     /// A cluster without configuration.
     #[must_use]
     pub fn new(name: Arc<str>, protocol: Protocol, settings: Settings, environment: &Environment) -> Self {
+        let ledger = Ledger::new(name.clone());
         let cluster = Cluster {
             name,
             protocol,
@@ -44,20 +48,20 @@ impl LiveCluster {
             resends: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
         };
-        Self { cluster: Arc::new(cluster), settings, priorities: Vec::new(), made_of: None }
+        Self { cluster: Arc::new(cluster), settings, ledger, priorities: Vec::new(), made_of: None }
     }
 
     /// Waits for its configuration.
     #[must_use]
     pub fn pending(&self) -> ClusterView {
-        ClusterView { cluster: self.cluster.clone(), state: ClusterState::Pending }
+        self.view(ClusterState::Pending, Account::default())
     }
 
     /// Cannot be used; its endpoints are let go.
     pub fn fail(&mut self, failure: Failure) -> ClusterView {
         self.priorities.clear();
         self.made_of = None;
-        ClusterView { cluster: self.cluster.clone(), state: ClusterState::Failed(failure) }
+        self.view(ClusterState::Failed(failure), Account::default())
     }
 
     /// Takes on configuration and endpoints; the endpoints that stay keep their connections.
@@ -96,9 +100,13 @@ impl LiveCluster {
             builder.remove(&keys, registry);
         }
         self.priorities.truncate(assignment.priorities.len());
-        let priorities = self.priorities.iter().map(MembersBuilder::members).collect();
-        let state = ClusterState::Ready { priorities, picker: Arc::new(P2c) };
-        ClusterView { cluster: self.cluster.clone(), state }
+        let priorities: Vec<_> = self.priorities.iter().map(MembersBuilder::members).collect();
+        let account = self.ledger.account(resource, assignment, &priorities);
+        self.view(ClusterState::Ready { priorities, picker: Arc::new(P2c) }, account)
+    }
+
+    fn view(&self, state: ClusterState, account: Account) -> ClusterView {
+        ClusterView { cluster: self.cluster.clone(), state, account }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A cluster as one snapshot has it.
 
+use super::account::Account;
 use crate::balance::{Members, PickContext, Picker};
 use crate::endpoint::{Endpoint, Protocol};
 use crate::error::{Error, Failure, Kind, RetrySafety};
@@ -31,6 +32,8 @@ pub struct ClusterView {
     pub cluster: Arc<Cluster>,
     /// Whether it can be used.
     pub state: ClusterState,
+    /// What of its requests is dropped, and where the others are counted.
+    pub account: Account,
 }
 
 /// Whether a cluster can be used.

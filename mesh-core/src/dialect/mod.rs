@@ -5,6 +5,7 @@
 
 mod grpc;
 mod http;
+pub mod orca;
 mod time_limits;
 
 pub use self::grpc::{Grpc, code};
@@ -22,6 +23,17 @@ pub struct Outcome {
     pub class: Class,
     /// The status that the caller sees.
     pub status: Status,
+}
+
+impl Outcome {
+    /// Whether the request succeeded, which says more than that the endpoint did well: in gRPC only `OK` is a success.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        match self.status {
+            Status::Http(status) => status < 500,
+            Status::Grpc(status) => status == code::OK,
+        }
+    }
 }
 
 /// Whether an endpoint did well.

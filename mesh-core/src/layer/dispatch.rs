@@ -16,6 +16,7 @@ use crate::overrides::Decision;
 use crate::route::RequestHead;
 use crate::snapshot::handle::Routing;
 use crate::xds::CONFIGURATION_TIMEOUT;
+use crate::xds::load_counts::EndpointCounts;
 use http::Response;
 use http::request::Parts;
 use http_body::Body;
@@ -47,7 +48,12 @@ enum State<B> {
 type WaitFuture = Pin<Box<dyn Future<Output = Result<Choice, NoChoice>> + Send>>;
 
 /// An endpoint and the right to send a request to it.
-type Choice = (Arc<Endpoint>, Claim);
+struct Choice {
+    endpoint: Arc<Endpoint>,
+    claim: Claim,
+    /// Where the request is counted, if it is.
+    counts: Option<Arc<EndpointCounts>>,
+}
 
 impl<D> Dispatch<D> {
     /// Sends requests in `dialect`.
@@ -76,7 +82,10 @@ impl<D: Dialect, B: RequestBody> Service<Call<B>> for Dispatch<D> {
 /// What came of choosing an endpoint at once.
 enum Choosing {
     Done(Choice),
-    Wait,
+    /// There will be one. Whether the request is one of those to be dropped has been decided if it is `admitted`.
+    Wait {
+        admitted: bool,
+    },
     Failed(Error),
 }
 
@@ -97,9 +106,9 @@ fn begin<D: Dialect, B: RequestBody>(
 ) -> State<B> {
     match choose(cx, &cx.cluster, now) {
         Choosing::Done(choice) => send(dialect, cx, choice, now, head, body),
-        Choosing::Wait => {
+        Choosing::Wait { admitted } => {
             cx.note(now, || Decision::Wait);
-            State::Waiting { choice: Box::pin(wait(cx.clone())), request: Some((head, body)) }
+            State::Waiting { choice: Box::pin(wait(cx.clone(), admitted)), request: Some((head, body)) }
         }
         Choosing::Failed(error) => State::Failed(Some(error)),
     }
@@ -107,12 +116,22 @@ fn begin<D: Dialect, B: RequestBody>(
 
 fn choose(cx: &CallContext, view: &ClusterView, now: Instant) -> Choosing {
     match view.pick(&pick_context(cx, now)) {
-        Pick::Endpoint(endpoint) => match endpoint.try_claim() {
-            Some(claim) => Choosing::Done((endpoint.clone(), claim)),
-            None => Choosing::Wait,
+        Pick::Endpoint(endpoint) => match view.account.refuse(endpoint, cx.target.clock()) {
+            Some(error) => Choosing::Failed(error),
+            None => match endpoint.try_claim() {
+                Some(claim) => Choosing::Done(Choice::new(view, endpoint.clone(), claim)),
+                None => Choosing::Wait { admitted: true },
+            },
         },
-        Pick::Connecting(_) | Pick::Pending => Choosing::Wait,
+        Pick::Connecting(_) | Pick::Pending => Choosing::Wait { admitted: false },
         Pick::None(error) => Choosing::Failed(error),
+    }
+}
+
+impl Choice {
+    fn new(view: &ClusterView, endpoint: Arc<Endpoint>, claim: Claim) -> Self {
+        let counts = view.account.counts(&endpoint);
+        Self { endpoint, claim, counts }
     }
 }
 
@@ -126,8 +145,8 @@ fn pick_context(cx: &CallContext, now: Instant) -> PickContext<'_> {
     }
 }
 
-/// Waits until there is an endpoint and a right to use it.
-async fn wait(cx: Arc<CallContext>) -> Result<Choice, NoChoice> {
+/// Waits until there is an endpoint and a right to use it. Unless it is `admitted`, the request may yet be dropped.
+async fn wait(cx: Arc<CallContext>, mut admitted: bool) -> Result<Choice, NoChoice> {
     let mut view = cx.cluster.clone();
     loop {
         // Listening begins before looking, so that nothing is missed in between.
@@ -136,11 +155,16 @@ async fn wait(cx: Arc<CallContext>) -> Result<Choice, NoChoice> {
         view = cx.target.refresh(cx.index, &view).ok_or(NoChoice::Gone)?;
         match view.pick(&pick_context(&cx, cx.target.clock().now())) {
             Pick::Endpoint(endpoint) => {
+                if !std::mem::replace(&mut admitted, true)
+                    && let Some(error) = view.account.refuse(endpoint, cx.target.clock())
+                {
+                    return Err(NoChoice::Failed(error));
+                }
                 let endpoint = endpoint.clone();
                 tokio::select! {
                     biased;
                     claim = endpoint.claim() => match claim {
-                        Some(claim) => return Ok((endpoint, claim)),
+                        Some(claim) => return Ok(Choice::new(&view, endpoint, claim)),
                         // It has just lost its last connection; who tells the ready view may be on this thread.
                         None => tokio::task::yield_now().await,
                     },
@@ -182,7 +206,7 @@ fn unconfigured(cx: &CallContext) -> Error {
 fn send<D: Dialect, B: RequestBody>(
     dialect: D,
     cx: &CallContext,
-    (endpoint, claim): Choice,
+    Choice { endpoint, claim, counts }: Choice,
     now: Instant,
     mut head: Parts,
     body: B,
@@ -197,7 +221,7 @@ fn send<D: Dialect, B: RequestBody>(
     if let Some(tried) = &cx.tried {
         tried.set(endpoint.label());
     }
-    let mut in_flight = InFlight::begin(endpoint, now);
+    let mut in_flight = InFlight::begin(endpoint, counts, now);
     match claim.send(head, body) {
         Ok(exchange) => State::Sent { exchange, in_flight: Some(in_flight) },
         Err(error) => {
@@ -257,6 +281,10 @@ impl<D: Dialect, B> DispatchFuture<D, B> {
                 let outcome = self.dialect.head(response.status(), response.headers(), ended);
                 let class = outcome.map_or(Class::Success, |outcome| outcome.class);
                 in_flight.observe(now, class);
+                in_flight.hear(response.headers());
+                if let Some(outcome) = outcome {
+                    in_flight.settle(outcome);
+                }
                 if class == Class::Success {
                     self.cx.cluster.cluster.budget.deposit(now);
                 }

@@ -255,7 +255,9 @@ mod tests {
         assert!(http("5xx", Kind::Reset));
         assert!(!http("unavailable", Kind::Reset), "a gRPC status");
         assert!(RetryPolicy::default().covers(Status::Grpc(14), Some(Kind::Reset)));
-        for hopeless in [Kind::NoRoute, Kind::NoCluster, Kind::Deadline, Kind::RequestBody, Kind::Closed] {
+        for hopeless in
+            [Kind::Dropped, Kind::NoRoute, Kind::NoCluster, Kind::Deadline, Kind::RequestBody, Kind::Closed]
+        {
             assert!(!http("5xx,reset,connect-failure,gateway-error", hopeless), "{hopeless:?}");
         }
     }

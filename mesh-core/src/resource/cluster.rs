@@ -7,6 +7,7 @@ use super::metadata::Metadata;
 use super::outlier::OutlierDetection;
 use super::thresholds::CircuitLimits;
 use super::tls::TransportSockets;
+use crate::xds::load_metrics::MetricChoice;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Cluster {
     pub subsets: Vec<Arc<[Box<str>]>>,
     /// Whether load is reported to the control plane that sent the cluster.
     pub report_load: bool,
+    /// Which metrics of its endpoints are reported with it (gRFC A85).
+    pub report_metrics: MetricChoice,
     /// What is attached: `istio.config` is the path of the DestinationRule.
     pub metadata: Option<Arc<Metadata>>,
 }
@@ -69,6 +72,7 @@ impl Cluster {
             panic_threshold: None,
             subsets: Vec::new(),
             report_load: false,
+            report_metrics: MetricChoice::default(),
             metadata: None,
         }
     }
@@ -121,6 +125,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Cluster> {
             .map(|selector| selector.keys.iter().map(|key| key.as_str().into()).collect())
             .collect(),
         report_load: proto.lrs_server.is_some(),
+        report_metrics: MetricChoice::new(&proto.lrs_report_endpoint_metrics),
         metadata: Metadata::from_proto(proto.metadata),
     })
 }

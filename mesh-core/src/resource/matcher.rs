@@ -202,6 +202,12 @@ impl QueryMatch {
 }
 
 impl Fraction {
+    /// So many of a million; more count as all.
+    #[must_use]
+    pub fn millionths(millionths: u32) -> Self {
+        Self(millionths.min(1_000_000))
+    }
+
     /// Whether a request that drew `entropy` belongs to the share.
     #[must_use]
     pub fn contains(self, entropy: u64) -> bool {
@@ -219,7 +225,7 @@ impl Fraction {
                 return Err(Invalid::new(format!("{} is unknown", proto.denominator))).at("denominator");
             }
         };
-        Ok(Self(proto.numerator.saturating_mul(scale).min(1_000_000)))
+        Ok(Self::millionths(proto.numerator.saturating_mul(scale)))
     }
 }
 

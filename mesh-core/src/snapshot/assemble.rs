@@ -19,6 +19,7 @@ use crate::resource::route::RouteConfig;
 use crate::route::{ClusterIndex, RouteTable};
 use crate::slots::Slots;
 use crate::xds::client::Client;
+use crate::xds::load_counts::ClusterCounts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,6 +250,11 @@ impl Assembler {
     /// When [`run`](Self::run) has something to do even if nothing new is heard.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         self.clusters.next_timer()
+    }
+
+    /// The counts of the clusters whose load is to be reported.
+    pub(super) fn reported(&self) -> Vec<Arc<ClusterCounts>> {
+        self.clusters.reported()
     }
 
     /// Every endpoint that somebody uses.

@@ -14,6 +14,7 @@ use crate::route::ClusterIndex;
 use crate::slots::Slots;
 use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
+use crate::xds::load_counts::ClusterCounts;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub(super) struct Clusters {
     leaving: BTreeMap<usize, Instant>,
     /// Those that may not be in use any more.
     idle: Vec<usize>,
+    /// Those whose load is to be reported.
+    reported: BTreeSet<usize>,
     registry: Registry,
     settings: Settings,
     environment: Arc<Environment>,
@@ -88,6 +91,7 @@ impl Clusters {
             due: BTreeSet::new(),
             leaving: BTreeMap::new(),
             idle: Vec::new(),
+            reported: BTreeSet::new(),
             registry: Registry::default(),
             settings,
             environment: Arc::new(environment),
@@ -190,6 +194,11 @@ impl Clusters {
                 entry.live.fail(failure)
             }
         };
+        if view.account.reported().next().is_some() {
+            self.reported.insert(index);
+        } else {
+            self.reported.remove(&index);
+        }
         entry.view = Arc::new(view);
         self.views.set(index, Some(entry.view.clone()));
         true
@@ -215,6 +224,7 @@ impl Clusters {
                 self.names.remove(&entry.key.name, index);
                 self.by_key.remove(&entry.key);
                 self.leaving.remove(&index);
+                self.reported.remove(&index);
                 self.views.set(index, None);
                 swept = true;
             }
@@ -225,6 +235,18 @@ impl Clusters {
     /// The resources to subscribe to from now on, and those no more.
     pub(super) fn interests(&mut self) -> [(Kind, &mut Interest); 2] {
         [(Kind::Cluster, &mut self.names), (Kind::Endpoint, &mut self.assignments)]
+    }
+
+    /// The counts of the clusters whose load is to be reported; each once.
+    pub(super) fn reported(&self) -> Vec<Arc<ClusterCounts>> {
+        let mut counts: Vec<&Arc<ClusterCounts>> = Vec::new();
+        for index in &self.reported {
+            counts.extend(self.entries[*index].view.account.reported());
+        }
+        // What is made of clusters has what those have.
+        counts.sort_by_key(|counts| Arc::as_ptr(counts));
+        counts.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        counts.into_iter().cloned().collect()
     }
 
     /// Every cluster, in its place.

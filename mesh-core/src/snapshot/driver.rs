@@ -105,6 +105,9 @@ impl Driver {
                 break;
             }
         }
+        if let Some(client) = &mut self.client {
+            client.report_loads(Kind::Cluster, &self.assembler.reported());
+        }
         if let Some(snapshot) = self.assembler.snapshot() {
             let number = snapshot.number;
             tracing::debug!(number, "snapshot");

@@ -6,6 +6,8 @@ use super::disk::{DISK_WRITE_DELAY, Disk, Record};
 use super::group::Group;
 use super::kind::ResourceKind;
 use super::link::Source;
+use super::load_counts::ClusterCounts;
+use super::loads::Loads;
 use super::name::{canonical, is_federated};
 use super::session::Change;
 use crate::bootstrap::Node;
@@ -29,6 +31,7 @@ pub struct Client<K: ResourceKind> {
     disk: Option<Disk>,
     /// When to write the disk cache; none while nothing changed.
     write: Option<Timer>,
+    loads: Loads,
     environment: Environment,
 }
 
@@ -71,6 +74,7 @@ impl<K: ResourceKind> Client<K> {
             spellings: BTreeMap::new(),
             disk,
             write: None,
+            loads: Loads::new(node, &environment),
             environment,
         }
     }
@@ -154,6 +158,24 @@ impl<K: ResourceKind> Client<K> {
                 Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
             }
         }
+    }
+
+    /// Reports the load of these clusters, and of no others, to the control planes in charge of them, as their resources of
+    /// `kind` have it. One in this process is not told.
+    pub fn report_loads(&mut self, kind: K, clusters: &[Arc<ClusterCounts>]) {
+        if clusters.is_empty() && self.loads.is_idle() {
+            return;
+        }
+        let server = |name: &str| {
+            let group = if is_federated(name) { self.directory.find(kind, name).ok()? } else { 0 };
+            match self.groups.get(group)?.source() {
+                Source::Server(server) => Some(server),
+                Source::InProcess(_) => None,
+            }
+        };
+        let told: Vec<_> =
+            clusters.iter().filter_map(|counts| Some((server(&counts.name)?, counts))).collect();
+        self.loads.update(&told);
     }
 
     /// Why no control plane can be reached, if none can.

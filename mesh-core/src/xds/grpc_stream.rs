@@ -1,4 +1,4 @@
-//! One ADS stream over HTTP/2, directly on the `h2` crate.
+//! One gRPC stream to a control plane over HTTP/2, directly on the `h2` crate.
 //!
 //! Our own and not tonic's `Channel`, because a stream needs none of what a channel adds (a queue, a worker, a
 //! reconnection with a back-off of its own) and because here the size of a message is known before it is received.
@@ -23,7 +23,7 @@ pub const MAX_MESSAGE: usize = 64 << 20;
 /// Length of the prefix of a gRPC message: a flag and the length of the message.
 const PREFIX: usize = 5;
 
-/// One ADS stream over HTTP/2.
+/// One stream over HTTP/2.
 #[derive(Debug)]
 pub(super) struct GrpcStream {
     send: SendStream<Bytes>,
@@ -99,6 +99,11 @@ impl GrpcStream {
         framed.put_u32(message.len() as u32);
         framed.put_slice(message);
         self.outgoing = framed.freeze();
+    }
+
+    /// Says that nothing more will be sent; only when [`poll_ready`](Self::poll_ready) is.
+    pub(super) fn finish(&mut self) -> Result<(), String> {
+        self.send.send_data(Bytes::new(), true).map_err(|error| self.ended.explain(error))
     }
 
     /// The next message. An error ends the stream.

@@ -7,6 +7,8 @@
 //! Within the session a `Table` per kind holds what is known, whatever the protocol that tells it; `Sotw` and `Delta`
 //! hold what was said and is to be said. Messages are read in place (`wire`), so a response costs little more than
 //! what it changes.
+//!
+//! What was asked of clusters is [counted](load_counts) and [reported](load_report) to the server that sent them.
 
 mod alarms;
 pub mod cache;
@@ -26,6 +28,11 @@ pub mod in_process;
 mod intake;
 pub mod kind;
 pub mod link;
+pub mod load_counts;
+pub mod load_metrics;
+pub mod load_report;
+mod load_stream;
+mod loads;
 #[cfg(test)]
 mod model;
 mod nack;

@@ -8,7 +8,8 @@ messages! {
     CLUSTER = "envoy.config.cluster.v3.Cluster" {
         acted: 1 name, 2 type, 3 eds_cluster_config > CLUSTER_EDS_CLUSTER_CONFIG, 4 connect_timeout,
             24 transport_socket > TRANSPORT_SOCKET, 33 load_assignment > CLUSTER_LOAD_ASSIGNMENT,
-            43 transport_socket_matches > CLUSTER_TRANSPORT_SOCKET_MATCH;
+            42 lrs_server, 43 transport_socket_matches > CLUSTER_TRANSPORT_SOCKET_MATCH,
+            57 lrs_report_endpoint_metrics;
         kept: 6 lb_policy, 9 max_requests_per_connection, 10 circuit_breakers > CIRCUIT_BREAKERS,
             13 http_protocol_options > HTTP1_PROTOCOL_OPTIONS,
             14 http2_protocol_options > HTTP2_PROTOCOL_OPTIONS, 16 dns_refresh_rate, 17 dns_lookup_family,
@@ -21,7 +22,7 @@ messages! {
             36 typed_extension_protocol_options > ANY_MAP,
             37 least_request_lb_config > CLUSTER_LEAST_REQUEST_LB_CONFIG,
             38 cluster_type > CLUSTER_CUSTOM_CLUSTER_TYPE, 39 respect_dns_ttl,
-            41 load_balancing_policy > LOAD_BALANCING_POLICY, 42 lrs_server, 44 dns_failure_refresh_rate,
+            41 load_balancing_policy > LOAD_BALANCING_POLICY, 44 dns_failure_refresh_rate,
             46 upstream_http_protocol_options > UPSTREAM_HTTP_PROTOCOL_OPTIONS,
             52 maglev_lb_config > CLUSTER_MAGLEV_LB_CONFIG,
             56 round_robin_lb_config > CLUSTER_ROUND_ROBIN_LB_CONFIG, 58 dns_jitter;
@@ -29,7 +30,7 @@ messages! {
             31 close_connections_on_host_health_failure, 32 ignore_health_on_host_removal, 40 filters,
             45 use_tcp_for_dns_lookups, 48 upstream_config, 50 preconnect_policy,
             51 connection_pool_per_downstream_connection, 53 dns_resolution_config,
-            55 typed_dns_resolver_config, 57 lrs_report_endpoint_metrics, 59 transport_socket_matcher,
+            55 typed_dns_resolver_config, 59 transport_socket_matcher,
             62 queuing_policies;
         ignored: 5 per_connection_buffer_limit_bytes, 28 alt_stat_name, 47 track_timeout_budgets,
             49 track_cluster_stats, 54 wait_for_warm_on_init,

@@ -4,16 +4,17 @@ use super::messages;
 
 messages! {
     CLUSTER_LOAD_ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment" {
-        acted: 1 cluster_name, 2 endpoints > LOCALITY_LB_ENDPOINTS;
-        kept: 4 policy > CLUSTER_LOAD_ASSIGNMENT_POLICY;
+        acted: 1 cluster_name, 2 endpoints > LOCALITY_LB_ENDPOINTS,
+            4 policy > CLUSTER_LOAD_ASSIGNMENT_POLICY;
         reported: 5 named_endpoints;
     }
     CLUSTER_LOAD_ASSIGNMENT_POLICY = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy" {
-        kept: 2 drop_overloads > CLUSTER_LOAD_ASSIGNMENT_POLICY_DROP_OVERLOAD, 3 overprovisioning_factor;
+        acted: 2 drop_overloads > CLUSTER_LOAD_ASSIGNMENT_POLICY_DROP_OVERLOAD;
+        kept: 3 overprovisioning_factor;
         reported: 4 endpoint_stale_after, 6 weighted_priority_health;
     }
     CLUSTER_LOAD_ASSIGNMENT_POLICY_DROP_OVERLOAD = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload" {
-        kept: 1 category, 2 drop_percentage;
+        acted: 1 category, 2 drop_percentage;
     }
     LOCALITY_LB_ENDPOINTS = "envoy.config.endpoint.v3.LocalityLbEndpoints" {
         acted: 1 locality, 2 lb_endpoints > LB_ENDPOINT, 3 load_balancing_weight, 5 priority;

@@ -1,0 +1,177 @@
+//! Reports load to one server: joins a [`LoadReport`] to its stream. A stream is open only while there is something to
+//! report.
+
+use super::grpc_stream::GrpcStream;
+use super::load_counts::ClusterCounts;
+use super::load_report::{LoadReport, STREAM_LOAD_STATS};
+use super::session::DEFAULT_STREAM_BACKOFF;
+use crate::bootstrap::{Node, Server};
+use crate::clock::sleep_until;
+use crate::net::Environment;
+use bytes::Bytes;
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a server may take to read the last report.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Reports load to one server until it is dropped; what is left is reported then.
+#[derive(Debug)]
+pub(super) struct LoadReporter {
+    server: Server,
+    clusters: watch::Sender<Vec<Arc<ClusterCounts>>>,
+}
+
+/// What the task that reports has.
+struct Task {
+    server: Server,
+    clusters: watch::Receiver<Vec<Arc<ClusterCounts>>>,
+    report: LoadReport,
+    environment: Environment,
+    /// Streams in a row that failed before the server said anything.
+    failures: u32,
+}
+
+/// What happens on a stream.
+enum Step {
+    Message(Bytes),
+    /// Something may be sent.
+    Ready,
+}
+
+impl LoadReporter {
+    /// Reports to `server` as `node`, about nothing yet.
+    #[must_use]
+    pub(super) fn start(server: Server, node: &Node, environment: &Environment) -> Self {
+        let (sender, receiver) = watch::channel(Vec::new());
+        let task = Task {
+            server: server.clone(),
+            clusters: receiver,
+            report: LoadReport::new(node),
+            environment: environment.clone(),
+            failures: 0,
+        };
+        environment.tasks.spawn(task.run());
+        Self { server, clusters: sender }
+    }
+
+    /// Who is reported to.
+    #[must_use]
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Reports about these from now on.
+    pub(super) fn set(&self, clusters: &[Arc<ClusterCounts>]) {
+        self.clusters.send_if_modified(|before| {
+            let same = before.len() == clusters.len()
+                && before.iter().zip(clusters).all(|(before, now)| Arc::ptr_eq(before, now));
+            if !same {
+                *before = clusters.to_vec();
+            }
+            !same
+        });
+    }
+}
+
+impl Drop for LoadReporter {
+    fn drop(&mut self) {
+        self.set(&[]);
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        // The first clusters come at once.
+        changed(&mut self.clusters).await;
+        self.hear();
+        while !self.report.is_done() {
+            let Err(reason) = self.stream().await else { return };
+            self.report.closed();
+            let server = &self.server.uri;
+            tracing::debug!(%server, reason, "the stream of load reports ended");
+            self.failures = self.failures.saturating_add(1);
+            let clock = &self.environment.clock;
+            let again = clock.now() + DEFAULT_STREAM_BACKOFF.delay(self.failures, clock.entropy());
+            while !self.report.is_done() {
+                tokio::select! {
+                    () = changed(&mut self.clusters) => self.hear(),
+                    () = sleep_until(again) => break,
+                }
+            }
+        }
+    }
+
+    /// Takes note of the clusters.
+    fn hear(&mut self) {
+        let now = self.environment.clock.now();
+        self.report.set_clusters(now, &self.clusters.borrow_and_update());
+    }
+
+    /// Reports on one stream; an error says why it ended before everything was said.
+    async fn stream(&mut self) -> Result<(), String> {
+        let (server, environment) = (self.server.clone(), self.environment.clone());
+        let mut opening = std::pin::pin!(GrpcStream::open(&server, STREAM_LOAD_STATS, &environment));
+        let mut stream = loop {
+            tokio::select! {
+                stream = &mut opening => break stream?,
+                () = changed(&mut self.clusters) => self.hear(),
+            }
+            if self.report.is_done() {
+                return Ok(());
+            }
+        };
+        self.report.opened();
+        while !self.report.is_done() {
+            let now = self.environment.clock.now();
+            let timer = self.report.next_timer(now);
+            let due = timer.is_some_and(|at| at <= now);
+            let step = poll_fn(|cx| {
+                if stream.poll_ready(cx)?.is_ready() && due {
+                    return Poll::Ready(Ok(Step::Ready));
+                }
+                stream.poll_next(cx).map_ok(Step::Message)
+            });
+            tokio::select! {
+                () = changed(&mut self.clusters) => self.hear(),
+                step = step => match step? {
+                    Step::Message(message) => {
+                        self.report.receive(self.environment.clock.now(), &message)?;
+                        self.failures = 0;
+                    }
+                    Step::Ready => {
+                        if let Some(request) = self.report.next_request(now) {
+                            stream.send(&request);
+                        }
+                    }
+                },
+                () = until(timer.filter(|_| !due)) => {}
+            }
+        }
+        // A stream that is let go at once takes the last report with it, so the server gets to end it.
+        let farewell = async {
+            poll_fn(|cx| stream.poll_ready(cx)).await?;
+            stream.finish()?;
+            while poll_fn(|cx| stream.poll_next(cx)).await.is_ok() {}
+            Ok(())
+        };
+        tokio::time::timeout(FAREWELL, farewell).await.unwrap_or(Ok(()))
+    }
+}
+
+/// Resolves when the clusters are others than before; never again once nobody can change them.
+async fn changed(clusters: &mut watch::Receiver<Vec<Arc<ClusterCounts>>>) {
+    if clusters.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+async fn until(at: Option<crate::clock::Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
