@@ -4,7 +4,7 @@ use crate::model::Problems;
 use crate::serve::stream;
 use crate::source::{Files, Memory};
 use crate::translate::Translation;
-use mesh_core::xds::in_process::{ControlPlane, ServerStream};
+use mesh_core::xds::in_process::{ControlPlane, Protocol, ServerStream};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -112,6 +112,11 @@ impl Embedded {
 }
 
 impl ControlPlane for Embedded {
+    /// Delta: a change costs both ends what it changes.
+    fn protocol(&self) -> Protocol {
+        Protocol::Delta
+    }
+
     fn serve(&self, stream: ServerStream) {
         let ServerStream { protocol, requests, responses } = stream;
         let translations = self.translations();

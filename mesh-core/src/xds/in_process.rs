@@ -22,6 +22,11 @@ pub enum Protocol {
 pub trait ControlPlane: Send + Sync + 'static {
     /// Serves one new stream, in the protocol that it speaks, until either end is dropped. Must not block.
     fn serve(&self, stream: ServerStream);
+
+    /// The protocol that its streams are to speak; state of the world unless it says otherwise.
+    fn protocol(&self) -> Protocol {
+        Protocol::StateOfTheWorld
+    }
 }
 
 /// The control plane's end of a stream.

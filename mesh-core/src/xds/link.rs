@@ -40,8 +40,12 @@ pub(super) enum Link {
 impl Source {
     /// A session as this control plane wants it.
     pub(super) fn session<K: ResourceKind>(&self, node: &Node, now: Instant) -> Session<K> {
-        let Self::Server(Server { features, .. }) = self else {
-            return Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
+        let features = match self {
+            Self::Server(Server { features, .. }) => features,
+            Self::InProcess(control_plane) => {
+                let session = Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
+                return session.with(control_plane.protocol(), Features::default());
+            }
         };
         let mut node = node.clone();
         if features.sidecar {
