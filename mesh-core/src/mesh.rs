@@ -62,6 +62,8 @@ pub struct Builder {
 #[derive(Debug, Default)]
 struct Templates {
     default: ListenerTemplate,
+    /// Whether the control plane treats us as a sidecar, which asks for no Listener by name.
+    sidecar: bool,
     authorities: BTreeMap<String, ListenerTemplate>,
 }
 
@@ -136,6 +138,10 @@ impl Mesh {
     /// none.
     #[must_use]
     pub fn discovered(&self, name: &str, protocol: Protocol, fallback: Fallback) -> Arc<TargetHandle> {
+        if self.templates.sidecar {
+            let origin = Origin::Sidecar { fallback };
+            return self.targets.get(TargetSpec { name: name.into(), protocol, origin });
+        }
         self.listener(&self.templates.default, name, protocol, fallback)
     }
 
@@ -227,10 +233,12 @@ impl Builder {
             );
         }
         self.directory = Some(Directory::new(&bootstrap));
+        let sidecar = bootstrap.servers.first().is_some_and(|server| server.features.sidecar);
         self.node = bootstrap.node;
         let authorities = bootstrap.authorities.into_iter();
         self.templates = Templates {
             default: bootstrap.client_listener_template,
+            sidecar,
             authorities: authorities.map(|(name, authority)| (name, authority.listener_template)).collect(),
         };
         self.disk_cache = bootstrap.disk_cache.or(self.disk_cache);
@@ -315,12 +323,24 @@ impl Builder {
         let client = self.directory.map(|directory| {
             let disk =
                 self.disk_cache.map(|config| Disk::open::<ResourceKinds>(config, &directory, &environment));
-            Client::new(directory, &self.node, disk, environment.clone())
+            let mut client = Client::new(directory, &self.node, disk, environment.clone());
+            if self.templates.sidecar {
+                client.subscribe_all(ResourceKinds::Listener);
+                client.subscribe_all(ResourceKinds::Cluster);
+            }
+            client
         });
         let published = Arc::new(Published::default());
         let (commands, received) = mpsc::unbounded_channel();
-        let driver =
-            Driver::new(client, statics, self.settings, received, published.clone(), environment.clone());
+        let driver = Driver::new(
+            client,
+            statics,
+            &self.node.id,
+            self.settings,
+            received,
+            published.clone(),
+            environment.clone(),
+        );
         environment.tasks.spawn(driver.run());
         let templates = Arc::new(self.templates);
         Ok(Mesh { targets: Targets::new(published, commands, environment), templates })

@@ -1,25 +1,24 @@
 //! Control planes for tests: one that serves what it is given, and one that is driven message by message.
 
+use crate::ads_delta;
 use crate::backend::Counted;
+use crate::bridge::bridge;
 use crate::net::Listener;
-use bytes::Bytes;
-use h2::server::SendResponse;
-use http::{HeaderMap, Request, Response};
+use http::HeaderMap;
 use mesh_core::net::Io;
 use mesh_core::xds::in_process::{ControlPlane, Protocol, ServerStream};
 use mesh_core::xds::load_report::STREAM_LOAD_STATS;
-use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
+use mesh_proto::ads::{Any, DELTA_AGGREGATED_RESOURCES, DiscoveryRequest, DiscoveryResponse};
 use mesh_proto::envoy::config::core::v3::ControlPlane as Identifier;
 use prost::Message;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A control plane that serves the resources it was given, as a state-of-the-world server does: it answers a
-/// subscription with what it has of it, and pushes a type whenever something of it changes.
+/// A control plane that serves the resources it was given. On a state-of-the-world stream it answers a subscription with
+/// what it has of it, and pushes a type whenever something of it changes; on an incremental one it sends what changed.
 ///
 /// Cheap to clone; clones share their resources.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +31,8 @@ struct Shared {
     world: Mutex<World>,
     changed: watch::Sender<u64>,
     requests: Mutex<Vec<DiscoveryRequest>>,
+    /// The messages of NACKs on incremental streams.
+    refused: Mutex<Vec<String>>,
     streams: AtomicUsize,
 }
 
@@ -75,6 +76,13 @@ impl Resources {
         });
     }
 
+    /// Takes the resource of a type away that has this name.
+    pub fn remove_named(&self, url: &str, name: &str) {
+        self.change(|world| {
+            world.touch(url).remove(name);
+        });
+    }
+
     /// Takes everything away.
     pub fn clear(&self) {
         self.change(|world| {
@@ -93,7 +101,8 @@ impl Resources {
     #[must_use]
     pub fn nacks(&self) -> Vec<String> {
         let details = |request: DiscoveryRequest| request.error_detail.map(|detail| detail.message);
-        self.requests().into_iter().filter_map(details).collect()
+        let refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.requests().into_iter().filter_map(details).chain(refused).collect()
     }
 
     /// Streams that are open.
@@ -133,11 +142,34 @@ impl Resources {
         self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(self, mut stream: ServerStream) {
+    /// Resolves whenever something changes.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Looks at the resources of a type.
+    pub(super) fn with<T>(&self, url: &str, look: impl FnOnce(&BTreeMap<String, Any>) -> T) -> T {
+        look(self.lock().resources.entry(url.to_owned()).or_default())
+    }
+
+    /// A client refused something on an incremental stream.
+    pub(super) fn note_nack(&self, message: &str) {
+        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.push(message.to_owned());
+    }
+
+    async fn run(self, stream: ServerStream) {
+        let _open = Counted::new(&self.shared.streams);
+        match stream.protocol {
+            Protocol::StateOfTheWorld => self.clone().run_whole(stream).await,
+            Protocol::Delta => ads_delta::run(self.clone(), stream).await,
+        }
+    }
+
+    async fn run_whole(self, mut stream: ServerStream) {
         let mut changed = self.shared.changed.subscribe();
         let mut subscriptions: BTreeMap<String, Subscription> = BTreeMap::new();
         let mut nonce = 0u64;
-        let _open = Counted::new(&self.shared.streams);
         loop {
             let mut forced = None;
             tokio::select! {
@@ -278,7 +310,11 @@ async fn serve_connection(
         heads.lock().unwrap_or_else(PoisonError::into_inner).push(request.headers().clone());
         let (requests, request_rx) = mpsc::channel(16);
         let (responses, response_rx) = mpsc::channel(16);
-        let stream = ServerStream { protocol: Protocol::StateOfTheWorld, requests: request_rx, responses };
+        let protocol = match request.uri().path() {
+            DELTA_AGGREGATED_RESOURCES => Protocol::Delta,
+            _ => Protocol::StateOfTheWorld,
+        };
+        let stream = ServerStream { protocol, requests: request_rx, responses };
         let server = match &loads {
             // Without a reader the stream ends at once.
             Some(loads) if request.uri().path() == STREAM_LOAD_STATS => {
@@ -293,65 +329,6 @@ async fn serve_connection(
                 server.abort();
             }
         });
-    }
-}
-
-/// Carries gRPC messages between an HTTP/2 stream and channels.
-async fn bridge(
-    request: Request<h2::RecvStream>,
-    mut respond: SendResponse<Bytes>,
-    requests: mpsc::Sender<Bytes>,
-    mut responses: mpsc::Receiver<Bytes>,
-) {
-    let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap_or_default();
-    let Ok(mut send) = respond.send_response(head, false) else { return };
-    let receive = async move {
-        let mut body = request.into_body();
-        let mut buffer = bytes::BytesMut::new();
-        while let Some(Ok(data)) = body.data().await {
-            let _ = body.flow_control().release_capacity(data.len());
-            buffer.extend_from_slice(&data);
-            while let Some(length) =
-                buffer.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes)
-            {
-                let end = 5 + length as usize;
-                if buffer.len() < end {
-                    break;
-                }
-                let message = buffer.split_to(end).freeze().slice(5..);
-                if requests.send(message).await.is_err() {
-                    return;
-                }
-            }
-        }
-    };
-    let transmit = async move {
-        while let Some(message) = responses.recv().await {
-            let mut framed = Vec::with_capacity(5 + message.len());
-            framed.push(0);
-            framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
-            framed.extend_from_slice(&message);
-            let mut framed = Bytes::from(framed);
-            while !framed.is_empty() {
-                send.reserve_capacity(framed.len());
-                match poll_fn(|cx| send.poll_capacity(cx)).await {
-                    Some(Ok(_)) => {}
-                    _ => return,
-                }
-                let part = framed.split_to(send.capacity().min(framed.len()));
-                if send.send_data(part, false).is_err() {
-                    return;
-                }
-            }
-        }
-        let trailers = [("grpc-status", "0")].map(|(name, value)| {
-            (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
-        });
-        let _ = send.send_trailers(trailers.into_iter().collect());
-    };
-    tokio::select! {
-        () = receive => {}
-        () = transmit => {}
     }
 }
 

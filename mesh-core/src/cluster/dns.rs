@@ -10,8 +10,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A name is looked up again after this time (Envoy `Cluster.dns_refresh_rate`).
-pub const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 /// The pauses between attempts to look up a name that cannot be (Envoy `Cluster.dns_failure_refresh_rate`).
 pub const DNS_FAILURE_BACKOFF: Backoff =
     Backoff { base: Duration::from_secs(1), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
@@ -31,7 +29,6 @@ struct Name {
     /// The addresses in order, each once; none before the first answer.
     addresses: Option<Vec<IpAddr>>,
     error: Option<Arc<str>>,
-    wanted: bool,
 }
 
 /// What a name stands for.
@@ -46,7 +43,7 @@ pub enum Lookup<'a> {
 }
 
 impl DnsNames {
-    /// Has `host` looked up, at once if it is new and from then on every `refresh`; the shortest that is asked for counts.
+    /// Has `host` looked up, at once if it is new and from then on every `refresh`; the shortest that was asked for counts.
     pub fn want(&mut self, host: &Arc<str>, refresh: Duration, now: Instant) {
         let name = self.names.entry(host.clone()).or_insert_with(|| Name {
             refresh,
@@ -54,15 +51,13 @@ impl DnsNames {
             failures: 0,
             addresses: None,
             error: None,
-            wanted: false,
         });
-        name.refresh = if name.wanted { name.refresh.min(refresh) } else { refresh };
-        name.wanted = true;
+        name.refresh = name.refresh.min(refresh);
     }
 
-    /// Forgets the names that nobody wanted since the last call.
-    pub fn sweep(&mut self) {
-        self.names.retain(|_, name| std::mem::replace(&mut name.wanted, false));
+    /// Forgets a name.
+    pub fn forget(&mut self, host: &str) {
+        self.names.remove(host);
     }
 
     /// The names to look up now; each has to be [`answered`](Self::answered).
@@ -131,6 +126,7 @@ impl DnsNames {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::resource::cluster::DEFAULT_DNS_REFRESH;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -188,16 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_is_forgotten() {
+    fn the_shortest_interval_counts_until_the_name_is_forgotten() {
         let (mut names, host, now) = named("a");
         names.due(now);
-        names.sweep();
         names.want(&host, SECOND, now);
         names.want(&host, SECOND * 9, now);
-        names.sweep();
         assert!(names.answered("a", Ok(vec![ip(1)]), now, 0));
-        assert_eq!(names.next_timer(), Some(now + SECOND), "the shortest interval counts");
-        names.sweep();
+        assert_eq!(names.next_timer(), Some(now + SECOND));
+        names.forget("a");
         assert_eq!((names.get("a"), names.next_timer()), (Lookup::Pending, None));
         assert!(!names.answered("a", Ok(vec![ip(1)]), now, 0), "too late");
     }

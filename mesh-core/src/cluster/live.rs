@@ -7,7 +7,7 @@ use crate::balance::{MembersBuilder, P2c, Registry};
 use crate::endpoint::{ConnectOptions, EndpointKey, Protocol};
 use crate::error::Failure;
 use crate::net::h2_driver::KeepAlive;
-use crate::net::{DEFAULT_CONNECT_TIMEOUT, Environment};
+use crate::net::{Address, DEFAULT_CONNECT_TIMEOUT, Environment};
 use crate::policy::retry_budget::{RetryBudget, RetryBudgetConfig};
 use crate::resource::cluster::Cluster as ClusterResource;
 use crate::resource::endpoint::{Assignment, Health, LbEndpoint};
@@ -32,7 +32,7 @@ pub struct LiveCluster {
     ledger: Ledger,
     priorities: Vec<MembersBuilder>,
     /// What they were made of.
-    made_of: Option<(Arc<ConnectOptions>, Arc<Assignment>)>,
+    made_of: Option<MadeOf>,
 }
 
 impl LiveCluster {
@@ -64,41 +64,42 @@ impl LiveCluster {
         self.view(ClusterState::Failed(failure), Account::default())
     }
 
+    /// Is made of other clusters, the best first: their priorities follow each other (gRFC A37).
+    pub fn join(&mut self, parts: &[Arc<ClusterView>]) -> ClusterView {
+        self.priorities.clear();
+        self.made_of = None;
+        let priorities = parts.iter().flat_map(|part| match &part.state {
+            ClusterState::Ready { priorities, .. } => priorities.as_slice(),
+            _ => &[],
+        });
+        let state = ClusterState::Ready { priorities: priorities.cloned().collect(), picker: Arc::new(P2c) };
+        self.view(state, Account::join(parts.iter().map(|part| &part.account)))
+    }
+
     /// Takes on configuration and endpoints; the endpoints that stay keep their connections.
     pub fn update(
         &mut self,
-        resource: &ClusterResource,
+        resource: &Arc<ClusterResource>,
         assignment: &Arc<Assignment>,
         registry: &mut Registry,
         environment: &Arc<Environment>,
     ) -> ClusterView {
-        let options = Arc::new(ConnectOptions {
-            protocol: self.cluster.protocol,
-            connect_timeout: resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
-            keepalive: self.settings.keepalive,
-            tls: resource.transport.may_be_tls(),
-        });
-        let before = self.made_of.replace((options.clone(), assignment.clone()));
-        let (old_options, old) = before.unwrap_or_else(|| (options.clone(), Arc::default()));
+        let made = MadeOf::new(resource.clone(), assignment.clone(), self.cluster.protocol, self.settings);
+        let before = self.made_of.take();
         let count = assignment.priorities.len().max(self.priorities.len());
         self.priorities.resize_with(count, MembersBuilder::default);
         // Those that come are there, in every priority, before those that go are let go.
         let mut gone = Vec::with_capacity(count);
         for (priority, builder) in self.priorities.iter_mut().enumerate() {
-            let (leaving, coming) = difference(
-                &endpoints_of(&old, priority),
-                &endpoints_of(assignment, priority),
-                old_options == options,
-            );
-            let keys = |endpoints: Vec<&LbEndpoint>, options: &Arc<_>| -> Vec<_> {
-                endpoints.into_iter().map(|endpoint| key(endpoint, options)).collect()
-            };
-            builder.add(&keys(coming, &options), registry, environment);
-            gone.push(keys(leaving, &old_options));
+            let old = before.as_ref().map(|before| before.members(priority)).unwrap_or_default();
+            let (leaving, coming) = difference(&old, &made.members(priority));
+            builder.add(&keys(&coming), registry, environment);
+            gone.push(keys(&leaving));
         }
         for (builder, keys) in self.priorities.iter_mut().zip(gone) {
             builder.remove(&keys, registry);
         }
+        self.made_of = Some(made);
         self.priorities.truncate(assignment.priorities.len());
         let priorities: Vec<_> = self.priorities.iter().map(MembersBuilder::members).collect();
         let account = self.ledger.account(resource, assignment, &priorities);
@@ -110,39 +111,88 @@ impl LiveCluster {
     }
 }
 
-fn key(endpoint: &LbEndpoint, options: &Arc<ConnectOptions>) -> EndpointKey {
-    let options = options.clone();
-    EndpointKey { address: endpoint.address.clone(), hostname: endpoint.hostname.clone(), options }
+/// What the priorities of a cluster were made of.
+#[derive(Debug)]
+struct MadeOf {
+    resource: Arc<ClusterResource>,
+    assignment: Arc<Assignment>,
+    /// How endpoints are connected to that are not secured, and how those that are.
+    plain: Arc<ConnectOptions>,
+    secured: Arc<ConnectOptions>,
 }
 
-/// The endpoints of a priority that may be given requests.
-fn endpoints_of(assignment: &Assignment, priority: usize) -> Vec<&LbEndpoint> {
-    let localities = assignment.priorities.get(priority).into_iter().flatten();
-    let endpoints = localities.flat_map(|locality| &locality.endpoints);
-    endpoints.filter(|endpoint| endpoint.health == Health::Healthy).collect()
+/// An endpoint that may be given requests, and how it is connected to.
+#[derive(Clone, Copy, Debug)]
+struct Member<'a> {
+    endpoint: &'a LbEndpoint,
+    options: &'a Arc<ConnectOptions>,
 }
 
-/// What is only in `old` and what is only in `new`; everything, unless what is in both counts as the `same`.
+impl MadeOf {
+    fn new(
+        resource: Arc<ClusterResource>,
+        assignment: Arc<Assignment>,
+        protocol: Protocol,
+        settings: Settings,
+    ) -> Self {
+        let plain = ConnectOptions {
+            protocol,
+            connect_timeout: resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            keepalive: settings.keepalive,
+            tls: false,
+        };
+        let secured = ConnectOptions { tls: true, ..plain };
+        Self { resource, assignment, plain: Arc::new(plain), secured: Arc::new(secured) }
+    }
+
+    /// The endpoints of a priority that may be given requests.
+    fn members(&self, priority: usize) -> Vec<Member<'_>> {
+        let transport = &self.resource.transport;
+        let all = transport.matches.is_empty().then(|| transport.otherwise.is_tls());
+        let localities = self.assignment.priorities.get(priority).into_iter().flatten();
+        let endpoints = localities.flat_map(|locality| locality.endpoints.iter());
+        let healthy = endpoints.filter(|endpoint| endpoint.health == Health::Healthy);
+        let member = |endpoint: &'_ LbEndpoint| {
+            all.unwrap_or_else(|| transport.select(endpoint.metadata.as_deref()).is_tls())
+        };
+        healthy
+            .map(|endpoint| Member {
+                endpoint,
+                options: if member(endpoint) { &self.secured } else { &self.plain },
+            })
+            .collect()
+    }
+}
+
+impl<'a> Member<'a> {
+    /// What makes it the same as another.
+    fn id(self) -> (&'a Address, &'a Option<Arc<str>>, &'a ConnectOptions) {
+        (&self.endpoint.address, &self.endpoint.hostname, self.options)
+    }
+}
+
+fn keys(members: &[Member<'_>]) -> Vec<EndpointKey> {
+    let key = |member: &Member<'_>| EndpointKey {
+        address: member.endpoint.address.clone(),
+        hostname: member.endpoint.hostname.clone(),
+        options: member.options.clone(),
+    };
+    members.iter().map(key).collect()
+}
+
+/// What is only in `old` and what is only in `new`.
 ///
 /// Control planes keep the order, so that one change among many thousand is found by comparing from both ends.
-fn difference<'a>(
-    old: &[&'a LbEndpoint],
-    new: &[&'a LbEndpoint],
-    same: bool,
-) -> (Vec<&'a LbEndpoint>, Vec<&'a LbEndpoint>) {
-    if !same {
-        return (old.to_vec(), new.to_vec());
-    }
-    let id = |endpoint: &'a LbEndpoint| (&endpoint.address, &endpoint.hostname);
-    let equal = |(old, new): &(&&'a LbEndpoint, &&'a LbEndpoint)| id(old) == id(new);
+fn difference<'a>(old: &[Member<'a>], new: &[Member<'a>]) -> (Vec<Member<'a>>, Vec<Member<'a>>) {
+    let equal = |(old, new): &(&Member<'a>, &Member<'a>)| old.id() == new.id();
     let head = old.iter().zip(new).take_while(equal).count();
     let (old, new) = (&old[head..], &new[head..]);
     let tail = old.iter().rev().zip(new.iter().rev()).take_while(equal).count();
     let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
-    let (in_old, in_new): (HashSet<_>, HashSet<_>) =
-        (old.iter().copied().map(id).collect(), new.iter().copied().map(id).collect());
-    let only = |list: &[&'a LbEndpoint], other: &HashSet<_>| {
-        list.iter().copied().filter(|endpoint| !other.contains(&id(endpoint))).collect()
+    let ids = |members: &[Member<'a>]| members.iter().map(|member| member.id()).collect::<HashSet<_>>();
+    let (in_old, in_new) = (ids(old), ids(new));
+    let only = |list: &[Member<'a>], other: &HashSet<_>| {
+        list.iter().copied().filter(|member| !other.contains(&member.id())).collect()
     };
     (only(old, &in_new), only(new, &in_old))
 }

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod dns;
+pub mod expand;
 mod ledger;
 mod live;
 mod view;

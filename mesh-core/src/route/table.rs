@@ -17,6 +17,8 @@ pub struct ClusterIndex(pub usize);
 #[derive(Debug)]
 pub struct RouteTable {
     index: HostIndex,
+    /// Whether the port of an authority does not matter.
+    ignore_port: bool,
     hosts: Vec<VirtualHost>,
 }
 
@@ -67,6 +69,7 @@ impl RouteTable {
         let hosts = config.virtual_hosts.iter();
         Self {
             index: HostIndex::new(hosts.clone().map(|host| host.domains.as_slice())),
+            ignore_port: config.ignore_port,
             hosts: hosts.map(|host| VirtualHost::new(host, &mut resolve)).collect(),
         }
     }
@@ -74,7 +77,7 @@ impl RouteTable {
     /// The number of the host that serves `authority`.
     #[must_use]
     pub fn find_host(&self, authority: &str) -> Option<usize> {
-        self.index.find(authority)
+        self.index.find(if self.ignore_port { without_port(authority) } else { authority })
     }
 
     /// The host with a number that [`find_host`](Self::find_host) gave.
@@ -87,6 +90,15 @@ impl RouteTable {
     #[must_use]
     pub fn hosts(&self) -> &[VirtualHost] {
         &self.hosts
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match authority.rsplit_once(':') {
+        // What is left of an IPv6 address without brackets is no host.
+        Some((host, port)) if is_port(port) && (!host.contains(':') || host.ends_with(']')) => host,
+        _ => authority,
     }
 }
 

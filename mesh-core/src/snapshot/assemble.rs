@@ -4,10 +4,12 @@
 //! known not to exist, and until then the old ones serve. A target without routes gets its first ones at once, and
 //! the requests that lead to a cluster that is not here yet wait for that cluster alone.
 
-use super::clusters::{ClusterKey, Clusters};
+use super::clusters::{ClusterKey, Clusters, Scope};
 use super::interest::Interest;
+use super::meant::{destination, original_destination};
+use super::outbound::{Concerned, Outbound, split};
 use super::target::{Origin, StaticCluster, TargetId, TargetSpec};
-use super::wanted::{Wanted, routes_of, wanted};
+use super::wanted::{Own, Wanted, routes_of, server_listener, wanted};
 use super::{Routes, Snapshot, TargetState, TargetView};
 use crate::clock::Instant;
 use crate::cluster::Settings;
@@ -21,6 +23,7 @@ use crate::slots::Slots;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,14 @@ pub(super) struct Assembler {
     /// Which targets are made of which resource.
     listeners: Interest,
     routes: Interest,
+    /// The listeners, if the control plane treats us as a sidecar.
+    outbound: Outbound,
+    /// Those that are not what they were.
+    heard: Vec<Arc<str>>,
+    /// Whether all of them are known.
+    listed: bool,
+    /// The targets whose listeners are found by port.
+    by_port: BTreeMap<u16, BTreeSet<usize>>,
     /// Targets that have to be looked at.
     due: BTreeSet<usize>,
     /// Targets with routes that wait for their clusters.
@@ -54,8 +65,7 @@ struct Target {
     in_service: Option<Compiled>,
     /// Routes that wait for their clusters.
     candidate: Option<Compiled>,
-    /// What is passed through, so that it is made once.
-    passed_through: Option<StaticCluster>,
+    own: Own,
 }
 
 /// Routes and the clusters that they lead to.
@@ -65,11 +75,14 @@ struct Compiled {
     max_stream_duration: Option<Duration>,
     table: Arc<RouteTable>,
     clusters: Vec<ClusterIndex>,
+    /// Whether it has to be compiled anew, because a cluster is not what it seemed to be.
+    stale: bool,
 }
 
 impl Assembler {
     pub(super) fn new(
         statics: BTreeMap<Arc<str>, StaticCluster>,
+        node_id: &str,
         settings: Settings,
         environment: Environment,
     ) -> Self {
@@ -78,6 +91,10 @@ impl Assembler {
             views: Slots::default(),
             listeners: Interest::default(),
             routes: Interest::default(),
+            outbound: Outbound::new(node_id),
+            heard: Vec::new(),
+            listed: false,
+            by_port: BTreeMap::new(),
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
             clusters: Clusters::new(settings, environment),
@@ -91,13 +108,17 @@ impl Assembler {
     pub(super) fn add(&mut self, id: TargetId, spec: TargetSpec) {
         // Its place may have been another's, whose removal was not heard of yet.
         self.remove_at(id.slot);
-        if let Origin::ControlPlane { listener, .. } = &spec.origin {
-            self.listeners.add(listener, id.slot);
+        match &spec.origin {
+            Origin::ControlPlane { listener, .. } => self.listeners.add(listener, id.slot),
+            Origin::Sidecar { .. } => {
+                self.by_port.entry(split(&spec.name).1).or_default().insert(id.slot);
+            }
+            Origin::Static(_) => {}
         }
         let view = Arc::new(TargetView { id, state: TargetState::Pending });
         self.views.set(id.slot, Some(view.clone()));
         let target =
-            Target { id, spec, view, routes: None, in_service: None, candidate: None, passed_through: None };
+            Target { id, spec, view, routes: None, in_service: None, candidate: None, own: Own::default() };
         self.targets.insert(id.slot, target);
         self.due.insert(id.slot);
     }
@@ -110,8 +131,14 @@ impl Assembler {
 
     fn remove_at(&mut self, slot: usize) {
         let Some(mut target) = self.targets.remove(&slot) else { return };
-        if let Origin::ControlPlane { listener, .. } = &target.spec.origin {
-            self.listeners.remove(listener, slot);
+        match &target.spec.origin {
+            Origin::ControlPlane { listener, .. } => self.listeners.remove(listener, slot),
+            Origin::Sidecar { .. } => {
+                if let Some(slots) = self.by_port.get_mut(&split(&target.spec.name).1) {
+                    slots.remove(&slot);
+                }
+            }
+            Origin::Static(_) => {}
         }
         self.routes.switch(slot, &mut target.routes, None);
         self.release(target.in_service.take());
@@ -122,9 +149,12 @@ impl Assembler {
     }
 
     /// A resource is not what it was.
-    pub(super) fn hear(&mut self, kind: Kind, name: &str) {
+    pub(super) fn hear(&mut self, kind: Kind, name: &Arc<str>) {
         match kind {
-            Kind::Listener => self.due.extend(self.listeners.users(name)),
+            Kind::Listener => {
+                self.due.extend(self.listeners.users(name));
+                self.heard.push(name.clone());
+            }
             Kind::Route => self.due.extend(self.routes.users(name)),
             _ => self.clusters.hear(kind, name),
         }
@@ -132,6 +162,7 @@ impl Assembler {
 
     /// Draws the conclusions from what was heard.
     pub(super) fn run(&mut self, now: Instant, client: Option<&Client<Kind>>) {
+        self.learn_outbound(client);
         for slot in std::mem::take(&mut self.due) {
             if let Some(mut target) = self.targets.remove(&slot) {
                 self.consider(&mut target, client);
@@ -139,6 +170,9 @@ impl Assembler {
             }
         }
         self.changed |= self.clusters.update(now, client);
+        if self.recompile_misplaced(client) {
+            self.changed |= self.clusters.update(now, client);
+        }
         for slot in std::mem::take(&mut self.waiting) {
             if let Some(mut target) = self.targets.remove(&slot) {
                 self.promote(&mut target);
@@ -151,11 +185,54 @@ impl Assembler {
         self.control_plane_error = error.cloned();
     }
 
+    /// Takes note of the listeners that are not what they were.
+    fn learn_outbound(&mut self, client: Option<&Client<Kind>>) {
+        let heard = std::mem::take(&mut self.heard);
+        let Some(client) = client.filter(|client| client.subscribes_all(Kind::Listener)) else { return };
+        let listed = client.lists_all(Kind::Listener);
+        let before = std::mem::replace(&mut self.listed, listed);
+        let mut all = listed && !before;
+        for name in heard {
+            match self.outbound.note(&name, server_listener(client, &name)) {
+                Concerned::All => all = true,
+                Concerned::Ports(ports) => {
+                    let slots = ports.iter().filter_map(|port| self.by_port.get(port)).flatten();
+                    self.due.extend(slots);
+                }
+            }
+        }
+        if all {
+            self.due.extend(self.by_port.values().flatten());
+        }
+    }
+
+    /// Compiles the routes anew that lead to clusters which turned out to lead wherever their callers mean; whether there
+    /// were any.
+    fn recompile_misplaced(&mut self, client: Option<&Client<Kind>>) -> bool {
+        let misplaced = self.clusters.take_misplaced();
+        let leads_there =
+            |compiled: &Compiled| compiled.clusters.iter().any(|place| misplaced.contains(place));
+        let concerned = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.in_service.iter().chain(&target.candidate).any(leads_there));
+        let concerned: Vec<usize> = concerned.map(|(slot, _)| *slot).collect();
+        for slot in &concerned {
+            let Some(mut target) = self.targets.remove(slot) else { continue };
+            for compiled in target.in_service.iter_mut().chain(&mut target.candidate) {
+                compiled.stale |= leads_there(compiled);
+            }
+            self.consider(&mut target, client);
+            self.targets.insert(*slot, target);
+        }
+        !concerned.is_empty()
+    }
+
     /// Learns what the resources say about a target.
     fn consider(&mut self, target: &mut Target, client: Option<&Client<Kind>>) {
-        let routes = routes_of(&target.spec, client);
+        let routes = routes_of(&target.spec, &self.outbound, client);
         self.routes.switch(target.id.slot, &mut target.routes, routes);
-        match wanted(&target.spec, &mut target.passed_through, &self.statics, client) {
+        match wanted(&target.spec, &mut target.own, &self.statics, &self.outbound, client) {
             Wanted::Unknown => {
                 // What is in service stays; what waits may have been overtaken.
                 self.release(target.candidate.take());
@@ -170,14 +247,16 @@ impl Assembler {
             Wanted::Routes { config, max_stream_duration, given } => {
                 let is = |compiled: &Option<Compiled>| {
                     compiled.as_ref().is_some_and(|compiled| {
-                        Arc::ptr_eq(&compiled.config, &config)
+                        !compiled.stale
+                            && Arc::ptr_eq(&compiled.config, &config)
                             && compiled.max_stream_duration == max_stream_duration
                     })
                 };
                 if is(&target.in_service) {
                     self.release(target.candidate.take());
                 } else if !is(&target.candidate) {
-                    let compiled = self.compile(&target.spec, config, max_stream_duration, given.as_ref());
+                    let compiled =
+                        self.compile(&target.spec, config, max_stream_duration, given.as_ref(), client);
                     let overtaken = target.candidate.replace(compiled);
                     self.release(overtaken);
                 }
@@ -227,18 +306,25 @@ impl Assembler {
         config: Arc<RouteConfig>,
         max_stream_duration: Option<Duration>,
         given: Option<&Arc<Cluster>>,
+        client: Option<&Client<Kind>>,
     ) -> Compiled {
         let mut places = BTreeSet::new();
         let table = RouteTable::new(&config, |name| {
-            let (name, protocol) = (name.clone(), spec.protocol);
-            let key = ClusterKey { name, protocol, discovered: given.is_none() };
+            let (scope, given) = match given {
+                Some(given) => (Scope::Given, Some(Ok(given.clone()))),
+                None => match original_destination(name, client) {
+                    Some(cluster) => (Scope::Meant(spec.name.clone()), Some(destination(spec, &cluster))),
+                    None => (Scope::Shared, None),
+                },
+            };
+            let key = ClusterKey { name: name.clone(), protocol: spec.protocol, scope };
             let place = self.clusters.place(key, given);
             places.insert(place);
             place
         });
         let clusters: Vec<_> = places.into_iter().collect();
         self.clusters.keep(&clusters);
-        Compiled { config, max_stream_duration, table: Arc::new(table), clusters }
+        Compiled { config, max_stream_duration, table: Arc::new(table), clusters, stale: false }
     }
 
     /// The resources of each kind that are used, to subscribe to.
@@ -255,6 +341,16 @@ impl Assembler {
     /// The counts of the clusters whose load is to be reported.
     pub(super) fn reported(&self) -> Vec<Arc<ClusterCounts>> {
         self.clusters.reported()
+    }
+
+    /// The host names to look up now; each has to be [resolved](Self::resolved).
+    pub(super) fn lookups(&mut self, now: Instant) -> Vec<Arc<str>> {
+        self.clusters.lookups(now)
+    }
+
+    /// A host name was looked up.
+    pub(super) fn resolved(&mut self, host: &str, answer: Result<Vec<IpAddr>, String>, now: Instant) {
+        self.clusters.resolved(host, answer, now);
     }
 
     /// Every endpoint that somebody uses.

@@ -1,22 +1,23 @@
 //! The clusters that routes lead to, and where each stands.
 
 use super::interest::Interest;
+use super::sources::{Held, Sources};
+use super::verdict::{MadeOf, Verdict, join, look_up, verdict};
 use crate::balance::Registry;
 use crate::clock::Instant;
 use crate::cluster::{ClusterState, ClusterView, LiveCluster, Settings};
 use crate::endpoint::{Endpoint, Protocol};
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::net::Environment;
+use crate::resource::Kind;
 use crate::resource::cluster::{Cluster as ClusterResource, EndpointSource};
-use crate::resource::endpoint::Assignment;
-use crate::resource::{Kind, Resource};
 use crate::route::ClusterIndex;
 use crate::slots::Slots;
-use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +25,26 @@ use std::time::Duration;
 /// lead elsewhere come with the next message.
 pub const REMOVAL_GRACE: Duration = Duration::from_secs(1);
 
+/// How deep clusters may be made of clusters (gRFC A37).
+pub const MAX_AGGREGATE_DEPTH: usize = 16;
+
 /// What makes a cluster the same cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClusterKey {
     pub(super) name: Arc<str>,
     pub(super) protocol: Protocol,
-    /// Whether it comes from the control plane, or was given with the routes.
-    pub(super) discovered: bool,
+    pub(super) scope: Scope,
+}
+
+/// Who shares a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Scope {
+    /// All: it comes from the control plane.
+    Shared,
+    /// All who were given it: it was not asked for.
+    Given,
+    /// One authority: the cluster leads to whatever its callers mean.
+    Meant(Arc<str>),
 }
 
 /// The clusters that routes lead to, and where each stands.
@@ -41,7 +55,9 @@ pub(super) struct Clusters {
     by_key: HashMap<ClusterKey, usize>,
     /// Which of them are made of which resource.
     names: Interest,
-    assignments: Interest,
+    sources: Sources,
+    /// Whether the control plane has listed all that there are.
+    listed: bool,
     /// Those that have to be looked at.
     due: BTreeSet<usize>,
     /// Those that were taken away, and when their grace ends.
@@ -50,6 +66,8 @@ pub(super) struct Clusters {
     idle: Vec<usize>,
     /// Those whose load is to be reported.
     reported: BTreeSet<usize>,
+    /// Those that turned out to lead to whatever their callers mean, and are shared all the same.
+    misplaced: Vec<ClusterIndex>,
     registry: Registry,
     settings: Settings,
     environment: Arc<Environment>,
@@ -60,24 +78,18 @@ struct Entry {
     key: ClusterKey,
     live: LiveCluster,
     view: Arc<ClusterView>,
-    /// The cluster that was given with the routes.
-    given: Option<Arc<ClusterResource>>,
-    /// The assignment that has its endpoints.
-    assignment: Option<Arc<str>>,
+    /// The cluster if it need not be asked for, or why it cannot be used.
+    given: Option<Result<Arc<ClusterResource>, Failure>>,
+    /// What its endpoints are made of.
+    held: Held,
+    /// The clusters that it is made of, if it is made of clusters.
+    children: Vec<ClusterIndex>,
+    /// The clusters that are made of it.
+    parents: Vec<usize>,
     /// What the view was made of.
-    made_of: Option<(Arc<ClusterResource>, Arc<Assignment>)>,
-    /// The route configurations that lead here.
+    made_of: Option<MadeOf>,
+    /// The route configurations and clusters that lead here.
     uses: usize,
-}
-
-/// What is to become of a cluster.
-enum Verdict {
-    /// It stays as it is until more is known.
-    Wait,
-    Use(Arc<ClusterResource>, Arc<Assignment>),
-    Fail(Failure),
-    /// It was taken away.
-    Gone(Failure),
 }
 
 impl Clusters {
@@ -87,11 +99,13 @@ impl Clusters {
             views: Slots::default(),
             by_key: HashMap::new(),
             names: Interest::default(),
-            assignments: Interest::default(),
+            sources: Sources::default(),
+            listed: false,
             due: BTreeSet::new(),
             leaving: BTreeMap::new(),
             idle: Vec::new(),
             reported: BTreeSet::new(),
+            misplaced: Vec::new(),
             registry: Registry::default(),
             settings,
             environment: Arc::new(environment),
@@ -100,7 +114,11 @@ impl Clusters {
 
     /// The place of a cluster, which is made if it is new. It lasts if it is [kept](Self::keep) before the next
     /// [`sweep`](Self::sweep).
-    pub(super) fn place(&mut self, key: ClusterKey, given: Option<&Arc<ClusterResource>>) -> ClusterIndex {
+    pub(super) fn place(
+        &mut self,
+        key: ClusterKey,
+        given: Option<Result<Arc<ClusterResource>, Failure>>,
+    ) -> ClusterIndex {
         if let Some(&index) = self.by_key.get(&key) {
             return ClusterIndex(index);
         }
@@ -110,13 +128,15 @@ impl Clusters {
             key: key.clone(),
             view: view.clone(),
             live,
-            given: given.cloned(),
-            assignment: None,
+            given,
+            held: Held::default(),
+            children: Vec::new(),
+            parents: Vec::new(),
             made_of: None,
             uses: 0,
         });
         self.views.set(index, Some(view));
-        if key.discovered {
+        if key.scope == Scope::Shared {
             self.names.add(&key.name, index);
         }
         self.due.insert(index);
@@ -144,42 +164,71 @@ impl Clusters {
     pub(super) fn hear(&mut self, kind: Kind, name: &str) {
         match kind {
             Kind::Cluster => self.due.extend(self.names.users(name)),
-            Kind::Endpoint => self.due.extend(self.assignments.users(name)),
+            Kind::Endpoint => self.due.extend(self.sources.assignments.users(name)),
             _ => {}
+        }
+    }
+
+    /// The host names to look up now; each has to be [resolved](Self::resolved).
+    pub(super) fn lookups(&mut self, now: Instant) -> Vec<Arc<str>> {
+        self.sources.dns.due(now)
+    }
+
+    /// A host name was looked up.
+    pub(super) fn resolved(&mut self, host: &str, answer: Result<Vec<IpAddr>, String>, now: Instant) {
+        if self.sources.dns.answered(host, answer, now, self.environment.clock.entropy()) {
+            self.due.extend(self.sources.hosts.users(host));
         }
     }
 
     /// Brings the clusters up to date of which something was heard; whether any changed.
     pub(super) fn update(&mut self, now: Instant, client: Option<&Client<Kind>>) -> bool {
         self.due.extend(self.leaving.iter().filter(|(_, at)| **at <= now).map(|(index, _)| index));
+        let listed = client.is_some_and(|client| client.lists_all(Kind::Cluster));
+        let before = std::mem::replace(&mut self.listed, listed);
+        if listed && !before {
+            self.due.extend(self.entries.iter().map(|(index, _)| index));
+        }
         let mut changed = false;
-        for index in std::mem::take(&mut self.due) {
-            changed |= self.consider(index, now, client);
+        while let Some(index) = self.due.pop_first() {
+            if self.consider(index, now, client) {
+                changed = true;
+                self.due.extend(&self.entries[index].parents);
+            }
         }
         changed
     }
 
     fn consider(&mut self, index: usize, now: Instant, client: Option<&Client<Kind>>) -> bool {
         let Some(entry) = self.entries.get_mut(index) else { return false };
-        let resource = entry.resource(client);
-        let assignment = resource.as_ref().ok().and_then(|resource| match &resource.endpoints {
-            EndpointSource::Named(name) => Some(name),
-            _ => None,
-        });
-        self.assignments.switch(index, &mut entry.assignment, assignment);
+        let resource = match &entry.given {
+            Some(Ok(given)) => Ok(given.clone()),
+            Some(Err(failure)) => Err(Verdict::Fail(failure.clone())),
+            None => look_up(&entry.key.name, client),
+        };
+        let source = resource.as_ref().ok().map(|resource| &resource.endpoints);
+        self.sources.hold(index, &mut entry.held, source, now);
+        let adopted = self.adopt(index, source);
+        let verdict = match (resource, adopted) {
+            (Err(verdict), _) => verdict,
+            (Ok(_), Err(failure)) => Verdict::Fail(failure),
+            (Ok(resource), Ok(())) => self.judge(index, resource, client),
+        };
         let gone_at = self.leaving.remove(&index);
-        let view = match resource.map_or_else(|verdict| verdict, |resource| Entry::verdict(resource, client))
-        {
+        let Some(entry) = self.entries.get_mut(index) else { return false };
+        let view = match verdict {
             Verdict::Wait => return false,
-            Verdict::Use(resource, assignment) => {
-                let same = entry.made_of.as_ref().is_some_and(|(before, endpoints)| {
-                    Arc::ptr_eq(before, &resource) && Arc::ptr_eq(endpoints, &assignment)
-                });
-                if same {
+            Verdict::Use(made_of) => {
+                if entry.made_of.as_ref().is_some_and(|before| before.is_same(&made_of)) {
                     return false;
                 }
-                let view = entry.live.update(&resource, &assignment, &mut self.registry, &self.environment);
-                entry.made_of = Some((resource, assignment));
+                let view = match &made_of {
+                    MadeOf::Endpoints(resource, assignment) => {
+                        entry.live.update(resource, assignment, &mut self.registry, &self.environment)
+                    }
+                    MadeOf::Clusters(views) => entry.live.join(views),
+                };
+                entry.made_of = Some(made_of);
                 view
             }
             Verdict::Gone(_) if entry.made_of.is_some() && gone_at.is_none_or(|at| now < at) => {
@@ -204,9 +253,88 @@ impl Clusters {
         true
     }
 
-    /// When [`update`](Self::update) has something to do even if nothing new is heard.
+    /// What is to become of a cluster that is there.
+    fn judge(
+        &mut self,
+        index: usize,
+        resource: Arc<ClusterResource>,
+        client: Option<&Client<Kind>>,
+    ) -> Verdict {
+        match &resource.endpoints {
+            EndpointSource::Aggregate(_) => {
+                let children = self.entries[index].children.iter();
+                join(children.map(|child| self.entries[child.0].view.clone()).collect())
+            }
+            EndpointSource::OriginalDestination(_) => {
+                self.misplaced.push(ClusterIndex(index));
+                let why = "it leads to whatever address its callers mean, and none is known";
+                Verdict::Fail(Failure::new(ErrorKind::Unsupported, why))
+            }
+            _ => verdict(resource, &self.sources.dns, client),
+        }
+    }
+
+    /// Sees to it that a cluster has the clusters that it is made of, in their order.
+    fn adopt(&mut self, index: usize, source: Option<&EndpointSource>) -> Result<(), Failure> {
+        let names: &[Arc<str>] = match source {
+            Some(EndpointSource::Aggregate(names)) => names,
+            _ => &[],
+        };
+        let protocol = self.entries[index].key.protocol;
+        let mut children = Vec::with_capacity(names.len());
+        for name in names {
+            let key = ClusterKey { name: name.clone(), protocol, scope: Scope::Shared };
+            children.push(self.place(key, None));
+        }
+        let astray = children.iter().find_map(|child| self.leads_astray(child.0, index, 1));
+        if astray.is_some() {
+            children.clear();
+        }
+        if self.entries[index].children != children {
+            self.keep(&children);
+            for child in &children {
+                self.entries[child.0].parents.push(index);
+            }
+            let before = std::mem::replace(&mut self.entries[index].children, children);
+            self.disown(index, &before);
+        }
+        match astray {
+            Some(why) => Err(Failure::new(ErrorKind::Rejected, format!("its clusters {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets go of the clusters that a cluster was made of.
+    fn disown(&mut self, index: usize, children: &[ClusterIndex]) {
+        for child in children {
+            let parents = &mut self.entries[child.0].parents;
+            if let Some(position) = parents.iter().position(|parent| *parent == index) {
+                parents.swap_remove(position);
+            }
+        }
+        self.release(children);
+    }
+
+    /// What speaks against `from` being part of `to`.
+    fn leads_astray(&self, from: usize, to: usize, depth: usize) -> Option<&'static str> {
+        if from == to {
+            return Some("lead back to itself");
+        }
+        if depth >= MAX_AGGREGATE_DEPTH {
+            return Some("are made of clusters too deeply");
+        }
+        let children = self.entries[from].children.iter();
+        children.copied().find_map(|child| self.leads_astray(child.0, to, depth + 1))
+    }
+
+    /// When there is something to do even if nothing new is heard.
     pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.leaving.values().min().copied()
+        self.leaving.values().min().copied().into_iter().chain(self.sources.dns.next_timer()).min()
+    }
+
+    /// The clusters that turned out not to be the same for all, since this was asked last.
+    pub(super) fn take_misplaced(&mut self) -> Vec<ClusterIndex> {
+        std::mem::take(&mut self.misplaced)
     }
 
     /// Whether it is known what the cluster in this place is, or that it is not.
@@ -214,17 +342,20 @@ impl Clusters {
         !matches!(self.entries[index.0].view.state, ClusterState::Pending)
     }
 
-    /// Lets go of the clusters that no routes lead to any more; whether there were any.
+    /// Lets go of the clusters that nothing leads to any more; whether there were any.
     pub(super) fn sweep(&mut self) -> bool {
         let mut swept = false;
-        for index in std::mem::take(&mut self.idle) {
+        while let Some(index) = self.idle.pop() {
             if self.entries.get(index).is_some_and(|entry| entry.uses == 0) {
+                let children = std::mem::take(&mut self.entries[index].children);
+                self.disown(index, &children);
                 let mut entry = self.entries.remove(index);
-                self.assignments.switch(index, &mut entry.assignment, None);
+                self.sources.let_go(index, &mut entry.held);
                 self.names.remove(&entry.key.name, index);
                 self.by_key.remove(&entry.key);
                 self.leaving.remove(&index);
                 self.reported.remove(&index);
+                self.due.remove(&index);
                 self.views.set(index, None);
                 swept = true;
             }
@@ -234,7 +365,7 @@ impl Clusters {
 
     /// The resources to subscribe to from now on, and those no more.
     pub(super) fn interests(&mut self) -> [(Kind, &mut Interest); 2] {
-        [(Kind::Cluster, &mut self.names), (Kind::Endpoint, &mut self.assignments)]
+        [(Kind::Cluster, &mut self.names), (Kind::Endpoint, &mut self.sources.assignments)]
     }
 
     /// The counts of the clusters whose load is to be reported; each once.
@@ -257,81 +388,5 @@ impl Clusters {
     /// Every endpoint that somebody uses.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = Arc<Endpoint>> {
         self.registry.iter()
-    }
-}
-
-impl Entry {
-    /// The cluster, or why there is none.
-    fn resource(&self, client: Option<&Client<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
-        match &self.given {
-            Some(given) => Ok(given.clone()),
-            None => self.lookup_cluster(client),
-        }
-    }
-
-    /// What is to become of a cluster that is there.
-    fn verdict(resource: Arc<ClusterResource>, client: Option<&Client<Kind>>) -> Verdict {
-        let name = match &resource.endpoints {
-            EndpointSource::Named(name) => name,
-            // A name is looked up with each connection that is made to it.
-            other => match other.given() {
-                Some(assignment) => {
-                    let assignment = assignment.clone();
-                    return Verdict::Use(resource, assignment);
-                }
-                None => {
-                    let why =
-                        format!("clusters whose endpoints are {} are not supported yet", other.describe());
-                    return Verdict::Fail(Failure::new(ErrorKind::Unsupported, why));
-                }
-            },
-        };
-        let Some(entry) = client.and_then(|client| client.get(Kind::Endpoint, name)) else {
-            return Verdict::Wait;
-        };
-        match (&entry.state, &entry.rejection) {
-            (State::Present(present), _) => match &present.value {
-                Resource::Endpoint(assignment) => {
-                    let assignment = assignment.clone();
-                    Verdict::Use(resource, assignment)
-                }
-                _ => Verdict::Wait,
-            },
-            (State::Pending, Some(rejection)) => {
-                let why = format!("ClusterLoadAssignment {name} was refused: {}", rejection.reason);
-                Verdict::Fail(Failure::new(ErrorKind::Rejected, why))
-            }
-            (State::Pending, None) => Verdict::Wait,
-            (State::Absent(_), _) => {
-                let why = format!("ClusterLoadAssignment {name} {}", entry.trouble());
-                Verdict::Fail(Failure::new(ErrorKind::NoEndpoint, why))
-            }
-        }
-    }
-
-    fn lookup_cluster(&self, client: Option<&Client<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
-        let name = &self.key.name;
-        let Some(entry) = client.and_then(|client| client.get(Kind::Cluster, name)) else {
-            return Err(Verdict::Wait);
-        };
-        match (&entry.state, &entry.rejection) {
-            (State::Present(present), _) => match &present.value {
-                Resource::Cluster(cluster) => Ok(cluster.clone()),
-                _ => Err(Verdict::Wait),
-            },
-            (State::Pending, Some(rejection)) => {
-                let why = format!("Cluster {name} was refused: {}", rejection.reason);
-                Err(Verdict::Fail(Failure::new(ErrorKind::Rejected, why)))
-            }
-            (State::Pending, None) => Err(Verdict::Wait),
-            (State::Absent(absence), _) => {
-                let why = format!("Cluster {name} {}", entry.trouble());
-                let failure = Failure::new(ErrorKind::NoCluster, why);
-                Err(match absence {
-                    Absence::Deleted => Verdict::Gone(failure),
-                    _ => Verdict::Fail(failure),
-                })
-            }
-        }
     }
 }

@@ -13,8 +13,10 @@ use crate::xds::cache::State;
 use crate::xds::client::{Client, Turn};
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// What the owner of the configuration is asked to do.
 #[derive(Debug)]
@@ -29,6 +31,9 @@ pub enum Command {
     Close,
 }
 
+/// The addresses of a host name, or why there are none.
+type Answer = Result<Vec<IpAddr>, String>;
+
 /// The owner of the configuration of a mesh.
 #[derive(Debug)]
 pub struct Driver {
@@ -37,20 +42,24 @@ pub struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     published: Arc<Published>,
     environment: Environment,
+    /// Host names that are being looked up.
+    lookups: JoinSet<(Arc<str>, Answer)>,
 }
 
 impl Driver {
-    /// An owner that listens to `client`, if there is a control plane, and publishes to `published`.
+    /// An owner that listens to `client`, if there is a control plane, to which we are `node_id`, and publishes to
+    /// `published`.
     pub fn new(
         client: Option<Client<Kind>>,
         statics: BTreeMap<Arc<str>, StaticCluster>,
+        node_id: &str,
         settings: Settings,
         commands: mpsc::UnboundedReceiver<Command>,
         published: Arc<Published>,
         environment: Environment,
     ) -> Self {
-        let assembler = Assembler::new(statics, settings, environment.clone());
-        Self { client, assembler, commands, published, environment }
+        let assembler = Assembler::new(statics, node_id, settings, environment.clone());
+        Self { client, assembler, commands, published, environment, lookups: JoinSet::new() }
     }
 
     /// Works until nobody is left to command it.
@@ -75,6 +84,13 @@ impl Driver {
                 turn = next_turn(self.client.as_mut()) => {
                     self.tell(&turn);
                     turn.changes.iter().for_each(|change| self.assembler.hear(change.kind, &change.name));
+                }
+                Some(looked_up) = self.lookups.join_next() => {
+                    // A lookup that panicked is as good as none; the name stays as it was.
+                    if let Ok((host, answer)) = looked_up {
+                        let now = self.environment.clock.now();
+                        self.assembler.resolved(&host, answer, now);
+                    }
                 }
                 () = at(timer) => {}
             }
@@ -108,6 +124,13 @@ impl Driver {
         if let Some(client) = &mut self.client {
             client.report_loads(Kind::Cluster, &self.assembler.reported());
         }
+        for host in self.assembler.lookups(now) {
+            let dialer = self.environment.dialer.clone();
+            self.lookups.spawn(async move {
+                let answer = dialer.resolve(&host).await.map_err(|error| error.to_string());
+                (host, answer)
+            });
+        }
         if let Some(snapshot) = self.assembler.snapshot() {
             let number = snapshot.number;
             tracing::debug!(number, "snapshot");
@@ -122,7 +145,7 @@ impl Driver {
         let mut known = Vec::new();
         for (kind, interest) in self.assembler.interests() {
             let (added, removed) = interest.difference();
-            if added.is_empty() && removed.is_empty() {
+            if (added.is_empty() && removed.is_empty()) || client.subscribes_all(kind) {
                 continue;
             }
             client.subscribe(kind, &added, &removed);

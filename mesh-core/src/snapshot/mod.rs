@@ -9,11 +9,15 @@ mod clusters;
 pub mod driver;
 pub mod handle;
 mod interest;
+mod meant;
+mod outbound;
 pub mod report;
+mod sources;
 mod target;
+mod verdict;
 mod wanted;
 
-pub use self::clusters::REMOVAL_GRACE;
+pub use self::clusters::{MAX_AGGREGATE_DEPTH, REMOVAL_GRACE};
 pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
 
 use crate::cluster::ClusterView;

@@ -39,6 +39,11 @@ pub enum Origin {
         /// What to do if there is none.
         fallback: Fallback,
     },
+    /// From the control plane, which treats us as a sidecar: by the listeners that it would open.
+    Sidecar {
+        /// What to do if no service stands behind them.
+        fallback: Fallback,
+    },
     /// From a cluster that was given in code.
     Static(Arc<str>),
 }
@@ -71,17 +76,21 @@ impl StaticCluster {
             retry: retry.map(Arc::new),
             ..Forward::new(vec![WeightedCluster::new(cluster.name.clone(), 1)])
         };
-        let condition = RouteMatch {
-            path: PathMatch::Prefix("".into(), false),
-            headers: Vec::new(),
-            query: Vec::new(),
-            fraction: None,
-            grpc_only: false,
-        };
-        let name = cluster.name.clone();
-        let route = Route::new(name.clone(), condition, Action::Forward(Box::new(forward)));
-        let host = VirtualHost::new(name.clone(), vec![Domain::Any], vec![route]);
-        let routes = RouteConfig::new(name, vec![host]);
+        let routes = everything_to(cluster.name.clone(), forward);
         Self { cluster: Arc::new(cluster), routes: Arc::new(routes) }
     }
+}
+
+/// Routes that forward every request alike.
+pub(super) fn everything_to(name: Arc<str>, forward: Forward) -> RouteConfig {
+    let condition = RouteMatch {
+        path: PathMatch::Prefix("".into(), false),
+        headers: Vec::new(),
+        query: Vec::new(),
+        fraction: None,
+        grpc_only: false,
+    };
+    let route = Route::new(name.clone(), condition, Action::Forward(Box::new(forward)));
+    let host = VirtualHost::new(name.clone(), vec![Domain::Any], vec![route]);
+    RouteConfig::new(name, vec![host])
 }

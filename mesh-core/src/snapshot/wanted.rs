@@ -1,21 +1,19 @@
 //! What the resources say about a target: its routes, or why it has none.
 
-use super::target::{Fallback, Origin, StaticCluster, TargetSpec};
+use super::meant::by_name;
+use super::outbound::{Behind, Outbound};
+use super::target::{Fallback, Origin, StaticCluster, TargetSpec, everything_to};
+use crate::dialect::TimeLimits;
 use crate::error::{Failure, Kind as ErrorKind};
-use crate::net::Address;
 use crate::resource::cluster::{Cluster, EndpointSource};
-use crate::resource::endpoint::{Assignment, LbEndpoint, LocalityEndpoints};
-use crate::resource::listener::{Listener, RouteSource};
-use crate::resource::route::RouteConfig;
+use crate::resource::listener::{HttpManager, Listener, RouteSource, ServerListener, TcpProxy};
+use crate::resource::route::{Forward, RouteConfig, WeightedCluster};
 use crate::resource::{Kind, Resource};
 use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The port of a name that is passed through without one.
-const DEFAULT_PORT: u16 = 80;
 
 /// What the resources say about a target.
 pub(super) enum Wanted {
@@ -29,18 +27,22 @@ pub(super) enum Wanted {
     Failure(Failure),
 }
 
-/// What the resources say about a target. What is passed through is made once and kept in `passed_through`.
+/// What a target has without asking, so that it is made once.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    passed_through: Option<StaticCluster>,
+    forwarded: Option<(TcpProxy, Arc<RouteConfig>)>,
+}
+
+/// What the resources say about a target.
 pub(super) fn wanted(
     spec: &TargetSpec,
-    passed_through: &mut Option<StaticCluster>,
+    own: &mut Own,
     statics: &BTreeMap<Arc<str>, StaticCluster>,
+    outbound: &Outbound,
     client: Option<&Client<Kind>>,
 ) -> Wanted {
-    let mut unknown = |fallback, why: String| match fallback {
-        Fallback::Refuse => Wanted::Failure(Failure::new(ErrorKind::Missing, why)),
-        Fallback::PassThrough => passed_through.get_or_insert_with(|| pass_through(&spec.name)).wanted(),
-    };
-    let (listener, fallback) = match &spec.origin {
+    let fallback = match &spec.origin {
         Origin::Static(name) => {
             return match statics.get(name) {
                 Some(given) => given.wanted(),
@@ -50,42 +52,104 @@ pub(super) fn wanted(
                 }
             };
         }
+        Origin::ControlPlane { fallback, .. } | Origin::Sidecar { fallback } => *fallback,
+    };
+    let standing = match client {
+        Some(client) => standing(spec, outbound, client),
+        None => Standing::Nothing("this mesh has no control plane".to_owned()),
+    };
+    match standing {
+        Standing::Unknown => Wanted::Unknown,
+        Standing::Http(manager) => routes(manager, client),
+        Standing::Tcp(proxy) => {
+            let kept = own.forwarded.take().filter(|(before, _)| before == proxy);
+            let made = || (proxy.clone(), Arc::new(everything_to(spec.name.clone(), forward(proxy))));
+            let (_, config) = own.forwarded.insert(kept.unwrap_or_else(made));
+            Wanted::Routes { config: config.clone(), max_stream_duration: None, given: None }
+        }
+        Standing::Nothing(why) => match fallback {
+            Fallback::Refuse => Wanted::Failure(Failure::new(ErrorKind::Missing, why)),
+            Fallback::PassThrough => {
+                own.passed_through.get_or_insert_with(|| pass_through(&spec.name)).wanted()
+            }
+        },
+        Standing::Refused(why) => Wanted::Failure(Failure::new(ErrorKind::Rejected, why)),
+    }
+}
+
+/// What the listeners say about a target.
+enum Standing<'a> {
+    Unknown,
+    Http(&'a HttpManager),
+    Tcp(&'a TcpProxy),
+    /// There is no such listener, and why.
+    Nothing(String),
+    /// It is not what it should be, and why.
+    Refused(String),
+}
+
+fn standing<'a>(spec: &TargetSpec, outbound: &Outbound, client: &'a Client<Kind>) -> Standing<'a> {
+    let (name, fallback) = match &spec.origin {
         Origin::ControlPlane { listener, fallback } => (listener, *fallback),
+        Origin::Sidecar { .. } => {
+            return match outbound.find(&spec.name, |name| server_listener(client, name)) {
+                Some(Behind::Http(manager)) => Standing::Http(manager),
+                Some(Behind::Tcp(proxy)) => Standing::Tcp(proxy),
+                None if client.lists_all(Kind::Listener) => {
+                    Standing::Nothing(format!("no Listener of the control plane takes {}", spec.name))
+                }
+                None => Standing::Unknown,
+            };
+        }
+        Origin::Static(_) => return Standing::Unknown,
     };
-    let Some(client) = client else {
-        return unknown(fallback, "this mesh has no control plane".to_owned());
-    };
-    let Some(entry) = client.get(Kind::Listener, listener) else { return Wanted::Unknown };
-    let api = match (&entry.state, &entry.rejection) {
+    let Some(entry) = client.get(Kind::Listener, name) else { return Standing::Unknown };
+    match (&entry.state, &entry.rejection) {
         (State::Present(present), _) => match &present.value {
             Resource::Listener(resource) => match &**resource {
-                Listener::Api(api) => api,
-                Listener::Server(_) => {
-                    let why = format!("Listener {listener} is one of a server");
-                    return Wanted::Failure(Failure::new(ErrorKind::Rejected, why));
-                }
+                Listener::Api(manager) => Standing::Http(manager),
+                Listener::Server(_) => Standing::Refused(format!("Listener {name} is one of a server")),
             },
-            _ => return Wanted::Unknown,
+            _ => Standing::Unknown,
         },
         (State::Pending, Some(rejection)) => {
-            let why = format!("Listener {listener} was refused: {}", rejection.reason);
-            return Wanted::Failure(Failure::new(ErrorKind::Rejected, why));
+            Standing::Refused(format!("Listener {name} was refused: {}", rejection.reason))
         }
-        (State::Pending, None) => return Wanted::Unknown,
+        (State::Pending, None) => Standing::Unknown,
         // It may be on its way; only who has another place to go does not wait.
-        (State::Absent(Absence::Unlisted), _) if fallback == Fallback::Refuse => return Wanted::Unknown,
-        (State::Absent(_), _) => {
-            return unknown(fallback, format!("Listener {listener} {}", entry.trouble()));
-        }
-    };
-    let max_stream_duration = api.max_stream_duration;
-    let name = match &api.routes {
+        (State::Absent(Absence::Unlisted), _) if fallback == Fallback::Refuse => Standing::Unknown,
+        (State::Absent(_), _) => Standing::Nothing(format!("Listener {name} {}", entry.trouble())),
+    }
+}
+
+/// A listener that has an address.
+pub(super) fn server_listener<'a>(client: &'a Client<Kind>, name: &str) -> Option<&'a ServerListener> {
+    match client.get(Kind::Listener, name)?.value()? {
+        Resource::Listener(listener) => match &**listener {
+            Listener::Server(server) => Some(server),
+            Listener::Api(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// To the clusters of a proxy for bytes, without a limit in time.
+fn forward(proxy: &TcpProxy) -> Forward {
+    let clusters = proxy.clusters.iter();
+    let clusters = clusters.map(|(name, weight)| WeightedCluster::new(name.clone(), *weight));
+    let limits = TimeLimits { timeout: Some(Duration::ZERO), ..TimeLimits::default() };
+    Forward { limits, ..Forward::new(clusters.collect()) }
+}
+
+fn routes(manager: &HttpManager, client: Option<&Client<Kind>>) -> Wanted {
+    let max_stream_duration = manager.max_stream_duration;
+    let name = match &manager.routes {
         RouteSource::Inline(config) => {
             return Wanted::Routes { config: config.clone(), max_stream_duration, given: None };
         }
         RouteSource::Named(name) => name,
     };
-    let Some(entry) = client.get(Kind::Route, name) else { return Wanted::Unknown };
+    let Some(entry) = client.and_then(|client| client.get(Kind::Route, name)) else { return Wanted::Unknown };
     match (&entry.state, &entry.rejection) {
         (State::Present(present), _) => match &present.value {
             Resource::Route(config) => {
@@ -106,15 +170,14 @@ pub(super) fn wanted(
 }
 
 /// The route configuration that the listener of a target names.
-pub(super) fn routes_of<'a>(spec: &TargetSpec, client: Option<&'a Client<Kind>>) -> Option<&'a Arc<str>> {
-    let Origin::ControlPlane { listener, .. } = &spec.origin else { return None };
-    let Resource::Listener(listener) = client?.get(Kind::Listener, listener)?.value()? else { return None };
-    match &**listener {
-        Listener::Api(api) => match &api.routes {
-            RouteSource::Named(name) => Some(name),
-            RouteSource::Inline(_) => None,
-        },
-        Listener::Server(_) => None,
+pub(super) fn routes_of<'a>(
+    spec: &TargetSpec,
+    outbound: &Outbound,
+    client: Option<&'a Client<Kind>>,
+) -> Option<&'a Arc<str>> {
+    match standing(spec, outbound, client?) {
+        Standing::Http(HttpManager { routes: RouteSource::Named(name), .. }) => Some(name),
+        _ => None,
     }
 }
 
@@ -130,9 +193,7 @@ impl StaticCluster {
 
 /// A cluster with one endpoint, which is where `authority` leads by DNS.
 fn pass_through(authority: &Arc<str>) -> StaticCluster {
-    let address = Address::parse(authority).unwrap_or_else(|_| Address::host_port(authority, DEFAULT_PORT));
-    let assignment = Assignment::new(vec![vec![LocalityEndpoints::anywhere([LbEndpoint::new(address)])]]);
     let name = format!("passthrough|{authority}").into();
-    let cluster = Cluster::new(name, EndpointSource::Inline(Arc::new(assignment)));
+    let cluster = Cluster::new(name, EndpointSource::Inline(Arc::new(by_name(authority))));
     StaticCluster::new(cluster, None, None)
 }

@@ -144,6 +144,25 @@ impl<K: ResourceKind> Client<K> {
         }
     }
 
+    /// Subscribes to every resource of a kind that has no authority, whatever its name.
+    pub fn subscribe_all(&mut self, kind: K) {
+        if let Some(group) = self.groups.first_mut() {
+            group.subscribe_all(kind);
+        }
+    }
+
+    /// Whether every resource of a kind is subscribed to.
+    #[must_use]
+    pub fn subscribes_all(&self, kind: K) -> bool {
+        self.groups.first().is_some_and(|group| group.subscribes_all(kind))
+    }
+
+    /// Whether every resource of a kind is subscribed to and has been answered, so that what is not known is not there.
+    #[must_use]
+    pub fn lists_all(&self, kind: K) -> bool {
+        self.groups.first().is_some_and(|group| group.session().lists_all(kind))
+    }
+
     fn subscribe_group(&mut self, group: usize, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {
         let group = &mut self.groups[group];
         group.subscribe(kind, added, removed);

@@ -29,6 +29,8 @@ pub(super) struct Group<K: ResourceKind> {
     fallback: Fallback,
     /// The names subscribed to, by kind.
     wanted: Vec<BTreeSet<Arc<str>>>,
+    /// The kinds of which everything is subscribed to.
+    everything: BTreeSet<K>,
     /// Whether any control plane has ever answered.
     answered: bool,
     told_of_disk: bool,
@@ -55,6 +57,7 @@ impl<K: ResourceKind> Group<K> {
             upstreams: Vec::new(),
             fallback: Fallback::new(servers.sources.len(), servers.eager),
             wanted: K::ALL.iter().map(|_| BTreeSet::new()).collect(),
+            everything: BTreeSet::new(),
             answered: false,
             told_of_disk: false,
             health: Health::Unknown,
@@ -113,6 +116,24 @@ impl<K: ResourceKind> Group<K> {
         for upstream in &mut self.upstreams {
             upstream.session.change_subscription(kind, added, removed);
         }
+    }
+
+    /// Subscribes to every resource of a kind, whatever its name.
+    pub(super) fn subscribe_all(&mut self, kind: K) {
+        self.everything.insert(kind);
+        for upstream in &mut self.upstreams {
+            upstream.session.add_all(kind);
+        }
+    }
+
+    /// Whether every resource of a kind is subscribed to.
+    pub(super) fn subscribes_all(&self, kind: K) -> bool {
+        self.everything.contains(&kind)
+    }
+
+    /// Whether anything is subscribed to.
+    fn is_used(&self) -> bool {
+        !self.everything.is_empty() || self.wanted.iter().any(|names| !names.is_empty())
     }
 
     /// Puts a resource in force until a control plane says something about it.
@@ -178,8 +199,11 @@ impl<K: ResourceKind> Group<K> {
                 None => true,
             })
         };
-        let some = self.wanted.iter().any(|names| !names.is_empty());
-        some && (!self.answered || K::ALL.iter().zip(&self.wanted).any(unknown))
+        let unlisted = |&kind: &K| !self.session().lists_all(kind);
+        self.is_used()
+            && (!self.answered
+                || K::ALL.iter().zip(&self.wanted).any(unknown)
+                || self.everything.iter().any(unlisted))
     }
 
     fn take(&mut self, index: usize, step: Step, changes: &mut Vec<Change<K>>) {
@@ -188,7 +212,7 @@ impl<K: ResourceKind> Group<K> {
             Step::Changed => {}
             Step::Opened => {
                 tracing::debug!(control_plane = %source, "xDS stream opened");
-                if self.wanted.iter().any(|names| !names.is_empty()) {
+                if self.is_used() {
                     self.fallback.asked(index, self.environment.clock.now());
                 }
                 // What was down is up again only with its first answer: it may go on failing.
@@ -259,6 +283,7 @@ impl<K: ResourceKind> Group<K> {
             let names: Vec<_> = names.iter().cloned().collect();
             session.change_subscription(kind, &names, &[]);
         }
+        self.everything.iter().for_each(|&kind| session.add_all(kind));
         Upstream::new(session, source, self.environment.clone())
     }
 

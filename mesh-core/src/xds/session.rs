@@ -146,6 +146,12 @@ impl<K: ResourceKind> Session<K> {
         self.subscriptions[kind.index()].preload(name, resource);
     }
 
+    /// Whether everything of a kind is subscribed to and has been answered, so that what is not known is not there.
+    #[must_use]
+    pub fn lists_all(&self, kind: K) -> bool {
+        self.subscriptions[kind.index()].lists_all()
+    }
+
     /// Whether a stream has to be opened now; if so the caller opens one and reports
     /// [`opened`](Self::opened) or [`closed`](Self::closed).
     pub fn should_open(&mut self, now: Instant) -> bool {

@@ -68,6 +68,11 @@ impl<K: ResourceKind> Subscription<K> {
         }
     }
 
+    /// Whether everything is subscribed to and has been answered.
+    pub(super) fn lists_all(&self) -> bool {
+        self.table.is_wildcard() && self.table.round > 0
+    }
+
     /// Subscribes to everything, whatever its name.
     pub(super) fn add_all(&mut self) {
         if self.table.set_wildcard() {

@@ -1,0 +1,145 @@
+//! What is to become of one cluster, by what is known of it.
+
+use crate::cluster::dns::DnsNames;
+use crate::cluster::expand::{Expanded, expand};
+use crate::cluster::{ClusterState, ClusterView};
+use crate::error::{Failure, Kind as ErrorKind};
+use crate::resource::cluster::{Cluster as ClusterResource, DnsKind, EndpointSource};
+use crate::resource::endpoint::Assignment;
+use crate::resource::{Kind, Resource};
+use crate::xds::cache::{Absence, State};
+use crate::xds::client::Client;
+use std::sync::Arc;
+
+/// What is to become of a cluster.
+pub(super) enum Verdict {
+    /// It stays as it is until more is known.
+    Wait,
+    /// It can be used.
+    Use(MadeOf),
+    /// It cannot.
+    Fail(Failure),
+    /// It was taken away.
+    Gone(Failure),
+}
+
+/// What a cluster is made of.
+#[derive(Debug)]
+pub(super) enum MadeOf {
+    /// Endpoints of its own.
+    Endpoints(Arc<ClusterResource>, Arc<Assignment>),
+    /// Other clusters.
+    Clusters(Vec<Arc<ClusterView>>),
+}
+
+impl MadeOf {
+    /// Whether it is the very same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Endpoints(a, b), Self::Endpoints(c, d)) => Arc::ptr_eq(a, c) && Arc::ptr_eq(b, d),
+            (Self::Clusters(a), Self::Clusters(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The cluster that the control plane sent, or what to do without.
+pub(super) fn look_up(name: &str, client: Option<&Client<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
+    let Some(client) = client else { return Err(Verdict::Wait) };
+    let Some(entry) = client.get(Kind::Cluster, name) else {
+        if client.lists_all(Kind::Cluster) {
+            let why = format!("Cluster {name} {}", Absence::Unlisted.as_str());
+            return Err(Verdict::Gone(Failure::new(ErrorKind::NoCluster, why)));
+        }
+        return Err(Verdict::Wait);
+    };
+    match (&entry.state, &entry.rejection) {
+        (State::Present(present), _) => match &present.value {
+            Resource::Cluster(cluster) => Ok(cluster.clone()),
+            _ => Err(Verdict::Wait),
+        },
+        (State::Pending, Some(rejection)) => {
+            let why = format!("Cluster {name} was refused: {}", rejection.reason);
+            Err(Verdict::Fail(Failure::new(ErrorKind::Rejected, why)))
+        }
+        (State::Pending, None) => Err(Verdict::Wait),
+        (State::Absent(absence), _) => {
+            let why = format!("Cluster {name} {}", entry.trouble());
+            let failure = Failure::new(ErrorKind::NoCluster, why);
+            Err(match absence {
+                Absence::Deleted => Verdict::Gone(failure),
+                _ => Verdict::Fail(failure),
+            })
+        }
+    }
+}
+
+/// What is to become of a cluster with endpoints of its own.
+pub(super) fn verdict(
+    resource: Arc<ClusterResource>,
+    names: &DnsNames,
+    client: Option<&Client<Kind>>,
+) -> Verdict {
+    let fail = |kind, why: String| Verdict::Fail(Failure::new(kind, why));
+    let name = match &resource.endpoints {
+        EndpointSource::Named(name) => name,
+        EndpointSource::Dns(dns) if dns.kind == DnsKind::Strict => {
+            return match expand(dns, names) {
+                Expanded::Pending => Verdict::Wait,
+                Expanded::Endpoints(assignment) => Verdict::Use(MadeOf::Endpoints(resource, assignment)),
+                Expanded::Failed(why) => fail(ErrorKind::NoEndpoint, why),
+            };
+        }
+        // What is left of names is looked up with each connection.
+        other => {
+            return match other.given().cloned() {
+                Some(assignment) => Verdict::Use(MadeOf::Endpoints(resource, assignment)),
+                None => fail(ErrorKind::Unsupported, format!("its endpoints are {}", other.describe())),
+            };
+        }
+    };
+    let Some(entry) = client.and_then(|client| client.get(Kind::Endpoint, name)) else {
+        return Verdict::Wait;
+    };
+    match (&entry.state, &entry.rejection) {
+        (State::Present(present), _) => match &present.value {
+            Resource::Endpoint(assignment) => {
+                let assignment = assignment.clone();
+                Verdict::Use(MadeOf::Endpoints(resource, assignment))
+            }
+            _ => Verdict::Wait,
+        },
+        (State::Pending, Some(rejection)) => {
+            let why = format!("ClusterLoadAssignment {name} was refused: {}", rejection.reason);
+            fail(ErrorKind::Rejected, why)
+        }
+        (State::Pending, None) => Verdict::Wait,
+        (State::Absent(_), _) => {
+            fail(ErrorKind::NoEndpoint, format!("ClusterLoadAssignment {name} {}", entry.trouble()))
+        }
+    }
+}
+
+/// What is to become of a cluster that is made of clusters: those that can be used, in their order.
+pub(super) fn join(views: Vec<Arc<ClusterView>>) -> Verdict {
+    let mut failure = None;
+    for view in &views {
+        match &view.state {
+            ClusterState::Pending => return Verdict::Wait,
+            ClusterState::Ready { .. } => {}
+            ClusterState::Failed(why) => {
+                failure.get_or_insert_with(|| {
+                    Failure::new(why.kind, format!("cluster {}: {}", view.cluster.name, why.message))
+                });
+            }
+        }
+    }
+    match failure {
+        Some(failure) if views.iter().all(|view| matches!(view.state, ClusterState::Failed(_))) => {
+            Verdict::Fail(failure)
+        }
+        _ => Verdict::Use(MadeOf::Clusters(views)),
+    }
+}
