@@ -1,14 +1,13 @@
 //! A control plane inside the process, without a socket.
 
 use crate::model::Problems;
-use crate::serve::stream;
+use crate::serve::in_process;
 use crate::source::{Files, Memory};
 use crate::translate::Translation;
 use mesh_core::xds::in_process::{ControlPlane, Protocol, ServerStream};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio_stream::wrappers::ReceiverStream;
 
 /// A control plane inside the process, for single hosts, demonstrations and tests.
 ///
@@ -118,14 +117,10 @@ impl ControlPlane for Embedded {
     }
 
     fn serve(&self, stream: ServerStream) {
-        let ServerStream { protocol, requests, responses } = stream;
         let translations = self.translations();
         let this = self.clone();
         tokio::spawn(async move {
-            let requests = ReceiverStream::new(requests);
-            if let Err(violation) = stream::run(protocol, translations, requests, responses).await {
-                tracing::error!(%violation, "the embedded control plane cannot answer its client");
-            }
+            in_process(stream, translations).await;
             // The source lives as long as somebody is served from it.
             drop(this);
         });

@@ -15,9 +15,10 @@ fn main() -> ExitCode {
             println!("{} {}", cost.0, cost.1);
         }
         [] => table::run(5, 100_000),
+        ["--exact"] => table::run(0, 0),
         ["--rounds", rounds, "--calls", calls] => table::run(number(rounds), number(calls)),
         _ => {
-            eprintln!("usage: peers [--rounds N --calls N]");
+            eprintln!("usage: mesh-peers [--exact | --rounds N --calls N]");
             return ExitCode::from(2);
         }
     }

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 /// Calls under valgrind: the difference of two runs leaves out what start-up costs.
 const COUNTED: [u64; 2] = [1_000, 3_000];
+/// Calls of which the allocations are counted.
+const ALLOCATING: u64 = 2_000;
 
 struct Server {
     process: Child,
@@ -45,23 +47,21 @@ impl Server {
         ]
     }
 
-    /// The two figures that a client prints.
-    fn measure(&self, program: &Path, kind: &str, in_flight: u64, calls: u64) -> [f64; 2] {
-        let output = Command::new(program).args(self.arguments(kind, in_flight, calls)).output().unwrap();
-        assert!(output.status.success(), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let numbers: Vec<f64> = text.split_whitespace().map(|number| number.parse().unwrap()).collect();
-        numbers.try_into().unwrap()
+    /// The two figures that a client prints, or why it failed.
+    fn measure(&self, program: &Path, kind: &str, in_flight: u64, calls: u64) -> Result<[f64; 2], String> {
+        let output = Command::new(program).args(self.arguments(kind, in_flight, calls)).output();
+        let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+        if !output.status.success() {
+            return Err(reason(&output.stderr));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        numbers.try_into().map_err(|_| format!("printed {text:?}"))
     }
 
     /// Instructions for each call; none without valgrind.
     fn instructions(&self, kind: &str, in_flight: u64) -> Option<f64> {
         let count = |calls| {
-            let mut valgrind = Command::new("valgrind");
-            valgrind.args(["--tool=none", "--log-file=/dev/null", "--version"]);
-            if !valgrind.output().ok()?.status.success() {
-                return None;
-            }
             let log = std::env::temp_dir().join(format!("peers-{}.log", std::process::id()));
             let output = Command::new("valgrind")
                 .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -82,39 +82,94 @@ impl Server {
     }
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+/// The line of what a process printed when it failed that says why.
+fn reason(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = text.lines().filter(|line| !line.starts_with("note:") && !line.trim().is_empty());
+    lines.last().unwrap_or("no reason given").trim().to_owned()
 }
 
+/// The figures of one kind of channel.
+#[derive(Default)]
+struct Row {
+    cpu: Vec<f64>,
+    seconds: Vec<f64>,
+    allocations: Option<[f64; 2]>,
+    instructions: Option<f64>,
+    failure: Option<String>,
+}
+
+/// The median, the least and the greatest.
+fn spread(numbers: &[f64]) -> Option<[f64; 3]> {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_by(f64::total_cmp);
+    Some([*numbers.get(numbers.len() / 2)?, *numbers.first()?, *numbers.last()?])
+}
+
+/// Prints a table for one call in flight and one for many. Without rounds only what is exact is measured.
 pub fn run(rounds: u64, calls: u64) {
     let server = Server::start();
-    let counting = this().with_file_name("allocations");
     for in_flight in [1, 64] {
         let calls = if in_flight == 1 { calls / 5 } else { calls };
-        let mut measured = vec![Vec::new(); KINDS.len()];
-        for _ in 0..rounds {
-            for (kind, measured) in KINDS.iter().zip(&mut measured) {
-                measured.push(server.measure(&this(), kind, in_flight, calls));
+        print(rounds, calls, in_flight, &measure(&server, rounds, calls, in_flight));
+    }
+}
+
+fn measure(server: &Server, rounds: u64, calls: u64, in_flight: u64) -> Vec<Row> {
+    let counting = this().with_file_name("allocations");
+    let mut rows: Vec<Row> = KINDS.iter().map(|_| Row::default()).collect();
+    for (kind, row) in KINDS.iter().zip(&mut rows) {
+        match server.measure(&counting, kind, in_flight, ALLOCATING) {
+            Ok(figures) => row.allocations = Some(figures),
+            Err(error) => row.failure = Some(error),
+        }
+    }
+    for _ in 0..rounds {
+        for (kind, row) in KINDS.iter().zip(&mut rows).filter(|(_, row)| row.failure.is_none()) {
+            match server.measure(&this(), kind, in_flight, calls) {
+                Ok([cpu, seconds]) => {
+                    row.cpu.push(cpu);
+                    row.seconds.push(seconds);
+                }
+                Err(error) => row.failure = Some(error),
             }
         }
-        println!("\n{in_flight} in flight, {calls} calls, medians of {rounds} interleaved rounds\n");
-        println!("| channel | CPU µs/call | × | calls/s | allocations | bytes | instructions | × |");
-        println!("|---|---|---|---|---|---|---|---|");
-        let mut reference = None;
-        for (kind, measured) in KINDS.iter().zip(&measured) {
-            let column = |at: usize| median(measured.iter().map(|run| run[at]).collect());
-            let [allocations, bytes] = server.measure(&counting, kind, in_flight, 2_000);
-            let instructions = server.instructions(kind, in_flight);
-            let (cpu, count) = (column(0), instructions.unwrap_or(f64::NAN));
-            let (reference_cpu, reference_count) = *reference.get_or_insert((cpu, count));
-            println!(
-                "| {kind} | {cpu:.1} | {:.2} | {:.0} | {allocations:.1} | {bytes:.0} | {:.1}k | {:.2} |",
-                cpu / reference_cpu,
-                1.0 / column(1),
-                count / 1_000.0,
-                count / reference_count,
-            );
+    }
+    for (kind, row) in KINDS.iter().zip(&mut rows).filter(|(_, row)| row.failure.is_none()) {
+        row.instructions = server.instructions(kind, in_flight);
+    }
+    rows
+}
+
+fn print(rounds: u64, calls: u64, in_flight: u64, rows: &[Row]) {
+    println!(
+        "\n{in_flight} in flight; CPU and rate: medians of {rounds} interleaved rounds of {calls} calls\n"
+    );
+    println!(
+        "| channel | instructions | × | allocations | bytes | CPU µs/call (least–greatest) | × | calls/s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let figure = |figure: Option<f64>, digits: usize| {
+        figure.map_or("–".into(), |figure| format!("{figure:.digits$}"))
+    };
+    let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a / b);
+    let cpu = |row: &Row| spread(&row.cpu).map(|[median, ..]| median);
+    for (kind, row) in KINDS.iter().zip(rows) {
+        if let Some(failure) = &row.failure {
+            println!("| {kind} | failed: {failure} | | | | | | |");
+            continue;
         }
+        let range =
+            spread(&row.cpu).map(|[median, least, most]| format!("{median:.1} ({least:.1}–{most:.1})"));
+        println!(
+            "| {kind} | {} | {} | {} | {} | {} | {} | {} |",
+            figure(row.instructions, 0),
+            figure(ratio(row.instructions, rows[0].instructions), 3),
+            figure(row.allocations.map(|[count, _]| count), 1),
+            figure(row.allocations.map(|[_, bytes]| bytes), 0),
+            range.unwrap_or("–".into()),
+            figure(ratio(cpu(row), cpu(&rows[0])), 2),
+            figure(spread(&row.seconds).map(|[median, ..]| 1.0 / median), 0),
+        );
     }
 }

@@ -1,14 +1,20 @@
 //! A control plane with a thousand clusters, and with one of ten thousand endpoints, in a process of its own.
 
+use bytes::Bytes;
+use mesh_control::serve::server::Access;
+use mesh_control::translate::{Kind, NodeView};
 use mesh_testkit::ads::Resources;
 use mesh_testkit::echo::EchoServer;
 use mesh_testkit::net::Listener;
 use mesh_testkit::resources as r;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
@@ -31,9 +37,10 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    pub fn start() -> Self {
+    /// The control plane of `target`.
+    pub fn start(target: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg("server").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["server", target]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let stdin = process.stdin.take().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
@@ -73,28 +80,42 @@ fn line(from: &mut impl BufRead) -> String {
     line.trim().to_owned()
 }
 
-/// Serves for ever: prints its address, then does what it is told.
-pub fn serve() {
+/// Serves for ever: prints the address of the control plane of `target`, then does what it is told.
+pub fn serve(target: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let backend = listener.local_addr().unwrap().to_string();
-        let echo = Server::builder().add_service(EchoServer::new("backend".to_owned()));
-        tokio::spawn(echo.serve_with_incoming(TcpListenerStream::new(listener)));
-        let resources = Resources::new();
-        fill_clusters(&resources, &backend);
-        fill_endpoints(&resources, 0);
-        let listener = Listener::loopback().await.unwrap();
-        println!("{}", listener.local_address().unwrap());
-        let _server = resources.serve_on(listener);
-        let mut commands = tokio::io::BufReader::new(tokio::io::stdin()).lines();
-        while let Ok(Some(command)) = commands.next_line().await {
-            match command.parse() {
-                Ok(changes) => change(&resources, changes).await,
-                Err(_) => println!("{}", resources.requests().len()),
-            }
-        }
-    });
+    match target {
+        ENDPOINTS => runtime.block_on(serve_endpoints()),
+        _ => runtime.block_on(serve_clusters()),
+    }
+}
+
+/// A server that counts requests.
+async fn serve_clusters() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = listener.local_addr().unwrap().to_string();
+    let echo = Server::builder().add_service(EchoServer::new("backend".to_owned()));
+    tokio::spawn(echo.serve_with_incoming(TcpListenerStream::new(listener)));
+    let resources = Resources::new();
+    fill_clusters(&resources, &backend);
+    let listener = Listener::loopback().await.unwrap();
+    println!("{}", listener.local_address().unwrap());
+    let _server = resources.serve_on(listener);
+    let mut commands = tokio::io::BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(_)) = commands.next_line().await {
+        println!("{}", resources.requests().len());
+    }
+}
+
+/// The server of mesh-control, which speaks both protocols.
+async fn serve_endpoints() {
+    let server = mesh_control::serve::server::Server::bind("127.0.0.1:0", Access::Local).await.unwrap();
+    println!("{}", server.local_address());
+    let (sender, worlds) = watch::channel(Arc::new(World::at(0)));
+    tokio::spawn(server.run(worlds, std::future::pending()));
+    let mut commands = tokio::io::BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(command)) = commands.next_line().await {
+        change(&sender, command.parse().unwrap()).await;
+    }
 }
 
 fn fill_clusters(resources: &Resources, backend: &str) {
@@ -116,32 +137,57 @@ fn fill_clusters(resources: &Resources, backend: &str) {
     ]);
 }
 
-/// The cluster with many endpoints, of which the one in the middle differs from `turn` to turn.
-pub fn fill_endpoints(resources: &Resources, turn: u64) {
-    let host = "endpoints:80";
-    resources.set([
-        r::any(&r::listener(host, "endpoints")),
-        r::any(&r::routes("endpoints", host, vec![r::route("/", &[("endpoints", 1)])])),
-        r::any(&r::cluster("endpoints")),
-    ]);
-    set_endpoints(resources, turn);
+/// A cluster with many endpoints, of which the one in the middle differs from turn to turn.
+pub struct World {
+    turn: u64,
+    resources: HashMap<(Kind, &'static str), Bytes>,
 }
 
-fn set_endpoints(resources: &Resources, turn: u64) {
-    let address = |number: usize| match number {
-        _ if number == ENDPOINT_COUNT / 2 => format!("10.9.9.{}:80", 1 + turn % 250),
-        _ => format!("10.1.{}.{}:80", number / 250, 1 + number % 250),
-    };
-    let addresses: Vec<String> = (0..ENDPOINT_COUNT).map(address).collect();
-    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    resources.set([r::any(&r::assignment("endpoints", &addresses))]);
+impl World {
+    /// The world of a turn.
+    pub fn at(turn: u64) -> Self {
+        let host = "endpoints:80";
+        let address = |number: usize| match number {
+            _ if number == ENDPOINT_COUNT / 2 => format!("10.9.9.{}:80", 1 + turn % 250),
+            _ => format!("10.1.{}.{}:80", number / 250, 1 + number % 250),
+        };
+        let addresses: Vec<String> = (0..ENDPOINT_COUNT).map(address).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let resources = [
+            (Kind::Listener, host, r::any(&r::listener(host, "endpoints")).value),
+            (
+                Kind::Route,
+                "endpoints",
+                r::any(&r::routes("endpoints", host, vec![r::route("/", &[("endpoints", 1)])])).value,
+            ),
+            (Kind::Cluster, "endpoints", r::any(&r::cluster("endpoints")).value),
+            (Kind::Endpoint, "endpoints", r::any(&r::assignment("endpoints", &addresses)).value),
+        ];
+        let resources = resources.into_iter().map(|(kind, name, bytes)| ((kind, name), bytes));
+        Self { turn, resources: resources.collect() }
+    }
+}
+
+impl mesh_control::serve::World for World {
+    fn version(&self) -> u64 {
+        self.turn
+    }
+
+    fn resource(&self, _: &NodeView, kind: Kind, name: &str) -> Option<Bytes> {
+        let found = self.resources.iter().find(|((of, called), _)| *of == kind && *called == name);
+        found.map(|(_, bytes)| bytes.clone())
+    }
+
+    fn names(&self, _: &NodeView, kind: Kind) -> Vec<Arc<str>> {
+        self.resources.keys().filter(|(of, _)| *of == kind).map(|(_, name)| (*name).into()).collect()
+    }
 }
 
 /// Changes one endpoint, over and over.
-pub async fn change(resources: &Resources, times: u64) {
+pub async fn change(worlds: &watch::Sender<Arc<World>>, times: u64) {
+    let before = worlds.borrow().turn;
     for turn in 1..=times {
-        set_endpoints(resources, turn);
+        worlds.send_replace(Arc::new(World::at(before + turn)));
         tokio::time::sleep(PAUSE).await;
     }
-    set_endpoints(resources, 0);
 }

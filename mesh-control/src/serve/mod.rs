@@ -15,7 +15,10 @@ mod watch;
 
 use crate::translate::{Kind, NodeView, Translation};
 use bytes::Bytes;
+use mesh_core::xds::in_process::ServerStream;
 use std::sync::Arc;
+use tokio::sync::watch::Receiver;
+use tokio_stream::wrappers::ReceiverStream;
 
 /// How the control plane calls itself.
 pub const IDENTIFIER: &str = concat!("mesh ", env!("CARGO_PKG_VERSION"));
@@ -28,6 +31,14 @@ pub trait World {
     fn resource(&self, node: &NodeView, kind: Kind, name: &str) -> Option<Bytes>;
     /// Every name of a kind that the client at `node` sees.
     fn names(&self, node: &NodeView, kind: Kind) -> Vec<Arc<str>>;
+}
+
+/// Serves one stream within the process with the latest of `worlds`, until the client is gone.
+pub async fn in_process<W: World>(stream: ServerStream, worlds: Receiver<Arc<W>>) {
+    let ServerStream { protocol, requests, responses } = stream;
+    if let Err(violation) = stream::run(protocol, worlds, ReceiverStream::new(requests), responses).await {
+        tracing::error!(%violation, "the embedded control plane cannot answer its client");
+    }
 }
 
 impl World for Translation {

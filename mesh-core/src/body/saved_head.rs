@@ -2,21 +2,20 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
-use smallvec::SmallVec;
 
-/// A copy of the head of a request, but for its extensions, which costs no allocation while there are few headers.
+/// A copy of the head of a request, but for its extensions, made with one allocation.
 #[derive(Clone, Debug)]
 pub(crate) struct SavedHead {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl SavedHead {
     /// Copies `head`, but for its extensions.
     pub(crate) fn of(head: &Parts) -> Self {
-        let mut headers = SmallVec::new();
+        let mut headers = Vec::with_capacity(head.headers.len());
         for (name, value) in &head.headers {
             headers.push((name.clone(), value.clone()));
         }

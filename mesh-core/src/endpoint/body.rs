@@ -27,15 +27,19 @@ impl Body for TransportBody {
             Self::Http1(body) => body.poll_frame(cx),
             Self::Http2(body) => {
                 if !body.data_done {
-                    match ready!(body.stream.poll_data(cx)) {
-                        Some(Ok(data)) => {
-                            // Fails only when the stream is gone, which the next read tells.
-                            let _ = body.stream.flow_control().release_capacity(data.len());
+                    match body.stream.poll_data(cx) {
+                        Poll::Ready(Some(Ok(data))) => {
+                            body.give_back();
+                            body.taken = data.len();
                             return Poll::Ready(Some(Ok(Frame::data(data))));
                         }
-                        Some(Err(error)) if is_harmless(&error) => return Poll::Ready(None),
-                        Some(Err(error)) => return Poll::Ready(Some(Err(from_h2(error)))),
-                        None => body.data_done = true,
+                        Poll::Ready(Some(Err(error))) if is_harmless(&error) => return Poll::Ready(None),
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(from_h2(error)))),
+                        Poll::Ready(None) => body.data_done = true,
+                        Poll::Pending => {
+                            body.give_back();
+                            return Poll::Pending;
+                        }
                     }
                 }
                 let trailers = ready!(body.stream.poll_trailers(cx)).map_err(from_h2).transpose();

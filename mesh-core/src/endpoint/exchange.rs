@@ -70,6 +70,7 @@ impl Endpoint {
 
 impl Claim {
     /// Sends a request. Its URI has to be absolute.
+    #[inline]
     pub fn send<B: RequestBody>(self, head: Parts, body: B) -> Result<Exchange<B>, Error> {
         Ok(Exchange(match self.0 {
             Claimed::Http1(endpoint) => Inner::Http1(Box::pin(super::http1::send(endpoint, head, body))),
@@ -81,13 +82,11 @@ impl Claim {
 impl<B: RequestBody> Future for Exchange<B> {
     type Output = Result<Response<TransportBody>, Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             Inner::Http1(exchange) => exchange.as_mut().poll(cx),
-            Inner::Http2(exchange) => {
-                let polled = Pin::new(exchange).poll(cx);
-                polled.map_ok(|response| response.map(TransportBody::Http2))
-            }
+            Inner::Http2(exchange) => Pin::new(exchange).poll(cx),
         }
     }
 }

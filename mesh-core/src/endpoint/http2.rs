@@ -4,6 +4,7 @@
 //! names, and a request costs no task and no queue. There is one connection, and more only when the peer's limit on
 //! concurrent streams is reached.
 
+use super::body::TransportBody;
 use super::exchange::RequestBody;
 use super::upload::Upload;
 use crate::error::{BoxError, Error, Kind, RetrySafety};
@@ -66,7 +67,8 @@ pub(super) struct Permit(Arc<Connection>);
 #[derive(Debug)]
 pub(super) struct Http2Exchange<B> {
     response: ResponseFuture,
-    upload: Option<Upload<B>>,
+    /// In a box, because a body that is there in one piece needs none.
+    upload: Option<Box<Upload<B>>>,
     permit: Option<Permit>,
 }
 
@@ -75,6 +77,8 @@ pub(super) struct Http2Exchange<B> {
 pub struct Http2Body {
     pub(super) stream: RecvStream,
     pub(super) data_done: bool,
+    /// Data that the reader took last, and that the windows do not have back yet.
+    pub(super) taken: usize,
     /// The rest of the request body, which is sent independently of how the response is read.
     upload: Option<AbortHandle>,
     _permit: Option<Permit>,
@@ -201,6 +205,7 @@ impl Drop for Waiting<'_> {
 
 impl Permit {
     /// Sends a request. Its URI has to be absolute.
+    #[inline]
     pub(super) fn send<B: RequestBody>(self, head: Parts, body: B) -> Result<Http2Exchange<B>, Error> {
         let end = body.is_end_stream();
         // A clone of the handle may have a stream of its own that waits to be opened; the original must not.
@@ -208,7 +213,7 @@ impl Permit {
         let (response, stream) = sender
             .send_request(Request::from_parts(head, ()), end)
             .map_err(|error| from_h2(error).with_safety(RetrySafety::NeverSent))?;
-        let upload = if end { None } else { Upload::begin(body, stream)? };
+        let upload = if end { None } else { Upload::begin(body, stream)?.map(Box::new) };
         Ok(Http2Exchange { response, upload, permit: Some(self) })
     }
 }
@@ -225,8 +230,9 @@ impl Drop for Permit {
 // ===== impl Http2Exchange =====
 
 impl<B: RequestBody> Future for Http2Exchange<B> {
-    type Output = Result<Response<Http2Body>, Error>;
+    type Output = Result<Response<TransportBody>, Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(upload) = &mut this.upload
@@ -241,8 +247,21 @@ impl<B: RequestBody> Future for Http2Exchange<B> {
         let tasks = permit.as_ref().map(|permit| &permit.0.environment.tasks);
         // The caller may read nothing before it has sent everything, so the rest must not depend on its reading.
         let upload = this.upload.take().zip(tasks).map(|(upload, tasks)| tasks.spawn_to_end(upload.finish()));
-        let body = |stream| Http2Body { stream, data_done: false, upload, _permit: permit };
+        let body = |stream| {
+            TransportBody::Http2(Http2Body { stream, data_done: false, taken: 0, upload, _permit: permit })
+        };
         Poll::Ready(Ok(response.map(body)))
+    }
+}
+
+impl Http2Body {
+    /// Lets the peer send as much more as the reader took last. Not after the last data: what is out then goes back when
+    /// the stream is dropped, for less.
+    pub(super) fn give_back(&mut self) {
+        if self.taken > 0 {
+            // Fails only when the stream is gone, which the next read tells.
+            let _ = self.stream.flow_control().release_capacity(std::mem::take(&mut self.taken));
+        }
     }
 }
 

@@ -53,7 +53,8 @@ impl Load {
     }
 
     fn micros(&self, instant: Instant) -> u64 {
-        instant.saturating_duration_since(self.epoch).as_micros() as u64
+        let elapsed = instant.saturating_duration_since(self.epoch);
+        elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
     }
 
     /// The cost of one more request: latency times requests, in microseconds (Finagle's peak EWMA).
@@ -70,7 +71,7 @@ impl Load {
         match latency.is_empty() {
             true if pending == 0.0 => 0.0,
             true => UNMEASURED + pending,
-            false => latency.get(ewma::stamp(self.epoch, now), DEFAULT_DECAY) * (pending + 1.0),
+            false => latency.get(ewma::stamp(self.micros(now)), DEFAULT_DECAY) * (pending + 1.0),
         }
     }
 
@@ -87,13 +88,14 @@ impl Load {
 
     /// An answer came after `latency`.
     pub fn observe(&self, now: Instant, latency: Duration) {
-        let Some(began) = self.began(now, latency) else { return };
+        let micros = self.micros(now);
+        let Some(began) = self.began(micros, latency) else { return };
         let failed = self.failed_at.load(Ordering::Relaxed);
         if failed != 0 && failed <= began {
             // Another failure in the same instant is as good as one before.
             self.failed_at.store(0, Ordering::Relaxed);
         }
-        let stamp = ewma::stamp(self.epoch, now);
+        let stamp = ewma::stamp(micros);
         let next = |bits| Some(PeakEwma::from_bits(bits).observe(stamp, latency, DEFAULT_DECAY).to_bits());
         // Never fails: `next` always returns a value.
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
@@ -102,14 +104,16 @@ impl Load {
     /// A request failed after `latency`.
     pub fn observe_failure(&self, now: Instant, latency: Duration) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        if self.began(now, latency).is_some() {
-            self.failed_at.store(self.micros(now).max(1), Ordering::Relaxed);
+        let micros = self.micros(now);
+        if self.began(micros, latency).is_some() {
+            self.failed_at.store(micros.max(1), Ordering::Relaxed);
         }
     }
 
-    /// When a request began that took `latency`; none if that was too long ago to count.
-    fn began(&self, now: Instant, latency: Duration) -> Option<u64> {
-        let began = self.micros(now).saturating_sub(latency.as_micros() as u64);
+    /// When a request began that took `latency` until now, `micros` after the epoch; none if that was too long ago to
+    /// count.
+    fn began(&self, micros: u64, latency: Duration) -> Option<u64> {
+        let began = micros.saturating_sub(latency.as_micros() as u64);
         (began >= self.fresh_since.load(Ordering::Relaxed)).then_some(began)
     }
 
@@ -129,7 +133,7 @@ impl Load {
     #[must_use]
     pub fn latency(&self, now: Instant) -> Option<Duration> {
         let latency = PeakEwma::from_bits(self.latency.load(Ordering::Relaxed));
-        let micros = latency.get(ewma::stamp(self.epoch, now), DEFAULT_DECAY);
+        let micros = latency.get(ewma::stamp(self.micros(now)), DEFAULT_DECAY);
         (!latency.is_empty()).then(|| Duration::from_secs_f32(micros / 1e6))
     }
 }

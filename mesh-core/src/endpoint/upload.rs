@@ -6,6 +6,7 @@ use crate::error::{BoxError, Error};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
+use http_body::Frame;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -39,13 +40,34 @@ enum Next {
 
 impl<B: RequestBody> Upload<B> {
     /// Sends what is there of the body at once; nothing is left to do if that is all.
-    pub(super) fn begin(body: B, stream: SendStream<Bytes>) -> Result<Option<Self>, Error> {
-        let mut upload = Self { body, stream, eager: EAGER, data: Bytes::new(), next: Next::Unknown };
+    #[inline]
+    pub(super) fn begin(mut body: B, mut stream: SendStream<Bytes>) -> Result<Option<Self>, Error> {
         // Nobody waits yet; whoever waits for the response goes on with the rest.
-        match upload.poll(&mut Context::from_waker(Waker::noop())) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let first = Pin::new(&mut body).poll_frame(cx);
+        let data = match first {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => frame.into_data().unwrap_or_default(),
+            Poll::Ready(frame) => return Self::new(body, stream, Bytes::new(), Next::of(frame)).go_on(cx),
+            Poll::Pending => return Self::new(body, stream, Bytes::new(), Next::Unknown).go_on(cx),
+        };
+        if data.len() <= EAGER && body.is_end_stream() {
+            // The common case: all of it. If this fails, the response, or its error, says how.
+            let _ = stream.send_data(data, true);
+            return Ok(None);
+        }
+        Self::new(body, stream, data, Next::Unknown).go_on(cx)
+    }
+
+    fn new(body: B, stream: SendStream<Bytes>, data: Bytes, next: Next) -> Self {
+        Self { body, stream, eager: EAGER, data, next }
+    }
+
+    /// Sends what there is by now.
+    fn go_on(mut self, cx: &mut Context<'_>) -> Result<Option<Self>, Error> {
+        match self.poll(cx) {
             Poll::Ready(Ok(())) => Ok(None),
             Poll::Ready(Err(error)) => Err(body_failed(error)),
-            Poll::Pending => Ok(Some(upload)),
+            Poll::Pending => Ok(Some(self)),
         }
     }
 
@@ -80,18 +102,7 @@ impl<B: RequestBody> Upload<B> {
     /// Asks the body what comes next; whether it has said.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return false };
-        self.next = match frame {
-            None => Next::End,
-            Some(Err(error)) => Next::Error(error.into()),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => Next::Data(data),
-                Err(frame) => match frame.into_trailers() {
-                    Ok(trailers) => Next::Trailers(Box::new(trailers)),
-                    // A kind of frame that HTTP/2 cannot carry.
-                    Err(_) => Next::Unknown,
-                },
-            },
-        };
+        self.next = Next::of(frame);
         true
     }
 
@@ -126,6 +137,24 @@ impl<B: RequestBody> Upload<B> {
     pub(super) async fn finish(mut self) {
         if let Err(error) = poll_fn(|cx| self.poll(cx)).await {
             tracing::debug!(error, "the request body failed after the response had begun");
+        }
+    }
+}
+
+impl Next {
+    /// What a body says comes next.
+    fn of<E: Into<BoxError>>(frame: Option<Result<Frame<Bytes>, E>>) -> Self {
+        match frame {
+            None => Self::End,
+            Some(Err(error)) => Self::Error(error.into()),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Self::Data(data),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(trailers) => Self::Trailers(Box::new(trailers)),
+                    // A kind of frame that HTTP/2 cannot carry.
+                    Err(_) => Self::Unknown,
+                },
+            },
         }
     }
 }

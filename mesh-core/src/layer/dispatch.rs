@@ -40,9 +40,16 @@ pub struct DispatchFuture<D, B> {
 }
 
 enum State<B> {
-    Waiting { choice: WaitFuture, request: Option<(Parts, B)> },
     Sent { exchange: Exchange<B>, in_flight: Option<InFlight> },
+    // In a box, because it is rare and large, and every future is as large as its largest state.
+    Waiting(Box<Waiting<B>>),
     Failed(Option<Error>),
+}
+
+/// A request, and the choice it waits for.
+struct Waiting<B> {
+    choice: WaitFuture,
+    request: Option<(Parts, B)>,
 }
 
 type WaitFuture = Pin<Box<dyn Future<Output = Result<Choice, NoChoice>> + Send>>;
@@ -97,6 +104,7 @@ enum NoChoice {
 }
 
 /// Sends the request, or waits for a place to send it.
+#[inline]
 fn begin<D: Dialect, B: RequestBody>(
     dialect: D,
     cx: &Arc<CallContext>,
@@ -108,7 +116,10 @@ fn begin<D: Dialect, B: RequestBody>(
         Choosing::Done(choice) => send(dialect, cx, choice, now, head, body),
         Choosing::Wait { admitted } => {
             cx.note(now, || Decision::Wait);
-            State::Waiting { choice: Box::pin(wait(cx.clone(), admitted)), request: Some((head, body)) }
+            State::Waiting(Box::new(Waiting {
+                choice: Box::pin(wait(cx.clone(), admitted)),
+                request: Some((head, body)),
+            }))
         }
         Choosing::Failed(error) => State::Failed(Some(error)),
     }
@@ -203,6 +214,7 @@ fn unconfigured(cx: &CallContext) -> Error {
     }
 }
 
+#[inline]
 fn send<D: Dialect, B: RequestBody>(
     dialect: D,
     cx: &CallContext,
@@ -246,9 +258,9 @@ impl<D: Dialect, B: RequestBody> Future for DispatchFuture<D, B> {
                     let Some(in_flight) = in_flight.take() else { return Poll::Pending };
                     return Poll::Ready(this.finish(result, in_flight));
                 }
-                State::Waiting { choice, request } => {
-                    let choice = ready!(choice.as_mut().poll(cx));
-                    let Some((head, body)) = request.take() else { return Poll::Pending };
+                State::Waiting(waiting) => {
+                    let choice = ready!(waiting.choice.as_mut().poll(cx));
+                    let Some((head, body)) = waiting.request.take() else { return Poll::Pending };
                     let now = this.cx.target.clock().now();
                     this.state = match choice {
                         Ok(choice) => send(this.dialect, &this.cx, choice, now, head, body),

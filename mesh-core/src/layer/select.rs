@@ -49,11 +49,17 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, B, F> {
-        Waiting { route: WaitFuture, request: Option<(S, Parts, B)> },
-        // In a box, because callers move the future about, and it is large.
-        Running { future: Pin<Box<F>> },
+        // In a box, because it is rare and large, and every future is as large as its largest state.
+        Waiting { waiting: Box<Waiting<S, B>> },
+        Running { #[pin] future: F },
         Failed { error: Option<Error> },
     }
+}
+
+/// A request, and the route it waits for.
+struct Waiting<S, B> {
+    route: WaitFuture,
+    request: Option<(S, Parts, B)>,
 }
 
 type WaitFuture = Pin<Box<dyn Future<Output = Result<Arc<CallContext>, Error>> + Send>>;
@@ -100,10 +106,11 @@ where
         let start = Start::new(&self.target, self.dialect, &head);
         make_absolute(&mut head.uri, &self.target);
         let state = match start.route(&head, start.at) {
-            Ok(Some(cx)) => State::Running { future: Box::pin(self.inner.call(Call { head, body, cx })) },
+            Ok(Some(cx)) => State::Running { future: self.inner.call(Call { head, body, cx }) },
             Ok(None) => {
                 let route = Box::pin(start.wait(copy_for_routing(&head)));
-                State::Waiting { route, request: Some((self.inner.clone(), head, body)) }
+                let request = Some((self.inner.clone(), head, body));
+                State::Waiting { waiting: Box::new(Waiting { route, request }) }
             }
             Err(error) => State::Failed { error: Some(error) },
         };
@@ -122,13 +129,14 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Running { future } => return future.as_mut().poll(cx),
-                StateProjection::Waiting { route, request } => {
+                StateProjection::Running { future } => return future.poll(cx),
+                StateProjection::Waiting { waiting } => {
+                    let Waiting { route, request } = &mut **waiting;
                     let route = ready!(route.as_mut().poll(cx));
                     // Polled again after it was done, there is nothing more to say.
                     let Some((mut service, head, body)) = request.take() else { return Poll::Pending };
                     match route {
-                        Ok(cx) => State::Running { future: Box::pin(service.call(Call { head, body, cx })) },
+                        Ok(cx) => State::Running { future: service.call(Call { head, body, cx }) },
                         Err(error) => State::Failed { error: Some(error) },
                     }
                 }

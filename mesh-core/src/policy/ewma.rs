@@ -4,7 +4,6 @@
 //! This one is *reset* to a sample that exceeds it and decays only with time: quick to be pessimistic, slow to
 //! forgive. Reading does not change it (linkerd's variant), so it can be read without a lock.
 
-use crate::clock::Instant;
 use std::time::Duration;
 
 /// The time in which the average forgets all but 37 % of a peak (Finagle `p2cPeakEwma`).
@@ -19,10 +18,10 @@ pub struct PeakEwma {
     stamp: u32,
 }
 
-/// Milliseconds from `epoch` to `now`, wrapping.
+/// The stamp of a moment so many microseconds after the epoch, in wrapping milliseconds.
 #[must_use]
-pub fn stamp(epoch: Instant, now: Instant) -> u32 {
-    now.saturating_duration_since(epoch).as_millis() as u32
+pub fn stamp(micros: u64) -> u32 {
+    (micros / 1_000) as u32
 }
 
 impl PeakEwma {
@@ -64,7 +63,10 @@ impl PeakEwma {
     fn weight(self, stamp: u32, decay: Duration) -> f32 {
         let elapsed = stamp.wrapping_sub(self.stamp);
         // A reader may hold a `now` slightly older than the last sample.
-        if elapsed > u32::MAX / 2 { 1.0 } else { (-(elapsed as f32) / decay.as_millis() as f32).exp() }
+        if elapsed == 0 || elapsed > u32::MAX / 2 {
+            return 1.0;
+        }
+        (-(elapsed as f32) / decay.as_millis() as f32).exp()
     }
 }
 

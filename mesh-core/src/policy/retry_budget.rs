@@ -48,7 +48,8 @@ impl Default for RetryBudgetConfig {
 #[derive(Debug)]
 pub struct RetryBudget {
     epoch: Instant,
-    slot: Duration,
+    /// The length of a slot in nanoseconds; never zero.
+    slot: u64,
     deposit: i64,
     /// What may be spent now: the reserve and what the slots hold.
     balance: AtomicI64,
@@ -66,7 +67,7 @@ impl RetryBudget {
         let reserve = f64::from(config.min_retries_per_second) * window.as_secs_f64() * RETRY as f64;
         Self {
             epoch: now,
-            slot: window / SLOTS as u32,
+            slot: u64::try_from(window.as_nanos()).unwrap_or(u64::MAX) / SLOTS,
             deposit: (config.ratio.max(0.0) * RETRY as f64) as i64,
             balance: AtomicI64::new(reserve as i64),
             newest: AtomicU64::new(0),
@@ -106,7 +107,8 @@ impl RetryBudget {
 
     /// Opens the slot of `now` and lets those expire that it replaces; what was withdrawn in them comes back.
     fn advance(&self, now: Instant) -> usize {
-        let current = (now.saturating_duration_since(self.epoch).as_nanos() / self.slot.as_nanos()) as u64;
+        // Nanoseconds fit for centuries.
+        let current = now.saturating_duration_since(self.epoch).as_nanos() as u64 / self.slot;
         let newest = self.newest.load(Ordering::Acquire);
         if current > newest
             && self.newest.compare_exchange(newest, current, Ordering::AcqRel, Ordering::Relaxed).is_ok()

@@ -3,16 +3,18 @@
 //! The control plane runs in a process of its own. Each figure is that of a fresh client process with one thread, which
 //! reads its own CPU time and resident memory from the kernel; medians of several.
 
-use mesh_peers::usage::{cpu_millis, resident_mib};
-use mesh_peers::world::{self, ControlPlane};
 use mesh_core::bootstrap::Node;
 use mesh_core::cluster::ClusterState;
+use mesh_core::xds::in_process;
 use mesh_core::{Bootstrap, Mesh, mesh};
-use mesh_testkit::ads::{Resources, Script};
+use mesh_peers::usage::{cpu_millis, resident_mib};
+use mesh_peers::world::{self, ControlPlane, World};
 use mesh_testkit::echo::{EchoClient, Message};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 
 /// Changes that are averaged by one client.
 const CHANGES: u64 = 20;
@@ -23,9 +25,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["server"] => world::serve(),
+        ["server", target] => world::serve(target),
         ["clusters", address] => clusters(address),
         ["changes", address] => changes(|| Mesh::builder().bootstrap(bootstrap(address))),
+        ["delta", address] => changes(|| Mesh::builder().bootstrap(delta(address))),
         ["embedded"] => changes(embedded),
         [] => table(),
         _ => {
@@ -42,6 +45,13 @@ fn runtime() -> Runtime {
 
 fn bootstrap(address: &str) -> Bootstrap {
     Bootstrap::new(address, Node::default()).unwrap()
+}
+
+/// The same, in the incremental protocol.
+fn delta(address: &str) -> Bootstrap {
+    let mut bootstrap = bootstrap(address);
+    bootstrap.servers.iter_mut().for_each(|server| server.features.delta = true);
+    bootstrap
 }
 
 /// From nothing to the first answer, with a thousand clusters; prints CPU and memory.
@@ -90,20 +100,30 @@ fn endpoints(mesh: &Mesh) -> usize {
 }
 
 /// A control plane in the process, on a thread of its own, whose CPU time is not counted.
+struct Elsewhere {
+    runtime: Handle,
+    worlds: watch::Receiver<Arc<World>>,
+}
+
+impl in_process::ControlPlane for Elsewhere {
+    fn serve(&self, stream: in_process::ServerStream) {
+        let worlds = self.worlds.clone();
+        self.runtime.spawn(mesh_control::serve::in_process(stream, worlds));
+    }
+}
+
 fn embedded() -> mesh::Builder {
-    let (script, mut streams) = Script::new();
+    let (sender, worlds) = watch::channel(Arc::new(World::at(0)));
+    let runtime = runtime();
+    let control_plane = Elsewhere { runtime: runtime.handle().clone(), worlds };
     std::thread::spawn(move || {
-        runtime().block_on(async {
-            let resources = Resources::new();
-            world::fill_endpoints(&resources, 0);
-            let stream = streams.recv().await.unwrap();
-            mesh_core::xds::in_process::ControlPlane::serve(&resources, stream);
+        runtime.block_on(async {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            world::change(&resources, CHANGES).await;
+            world::change(&sender, CHANGES).await;
             std::future::pending::<()>().await;
         });
     });
-    Mesh::builder().control_plane(script)
+    Mesh::builder().control_plane(control_plane)
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -137,25 +157,31 @@ fn table() {
     let clusters = medians(
         (0..CLIENTS)
             .map(|_| {
-                let mut server = ControlPlane::start();
+                let mut server = ControlPlane::start(world::CLUSTERS);
                 let figures = run(&["clusters", &server.address]);
                 requests = server.requests();
                 figures
             })
             .collect(),
     );
-    let mut server = ControlPlane::start();
-    let remote = |_| {
-        let address = server.address.clone();
-        let mut client = client(&["changes", &address]);
-        figures(&server.change_once_ready(&mut client, CHANGES))
+    let mut server = ControlPlane::start(world::ENDPOINTS);
+    let mut remote = |kind: &str| {
+        let client = |_| {
+            let mut client = client(&[kind, &server.address]);
+            figures(&server.change_once_ready(&mut client, CHANGES))
+        };
+        medians((0..CLIENTS).map(client).collect())
     };
-    let remote = medians((0..CLIENTS).map(remote).collect());
+    let (world, delta) = (remote("changes"), remote("delta"));
     let embedded = medians((0..CLIENTS).map(|_| run(&["embedded"])).collect());
 
     println!("| Work | tonic-xds | C-core | Envoy | mesh |");
     println!("|---|---|---|---|---|");
-    println!("| one of 10,000 endpoints changes, client CPU | 9.4 ms | 696 ms | 26 ms | {:.2} ms |", remote.0);
+    println!(
+        "| one of 10,000 endpoints changes, client CPU, state of the world | 9.4 ms | 696 ms | 26 ms | {:.2} ms |",
+        world.0
+    );
+    println!("| the same, delta | | | | {:.2} ms |", delta.0);
     println!("| the same, control plane in the process | | | | {:.2} ms |", embedded.0);
     println!(
         "| 1,000 clusters from nothing to the first answer, client CPU | 869 ms | 2,642 ms | 349 ms | {:.0} ms |",
@@ -163,5 +189,5 @@ fn table() {
     );
     println!("| requests to the control plane for that | 1,844 | 733 | 4 | {requests} |");
     println!("| resident memory with 1,000 clusters | 16 MiB | 79 MiB | 125 MiB | {:.1} MiB |", clusters.1);
-    println!("| resident memory with 10,000 idle endpoints | | | | {:.1} MiB |", remote.1);
+    println!("| resident memory with 10,000 idle endpoints | | | | {:.1} MiB |", world.1);
 }
