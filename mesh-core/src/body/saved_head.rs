@@ -2,20 +2,21 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use smallvec::SmallVec;
 
-/// A copy of the head of a request, but for its extensions, made with one allocation.
+/// A copy of the head of a request, but for its extensions, which costs no allocation while there are few headers.
 #[derive(Clone, Debug)]
 pub(crate) struct SavedHead {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
 }
 
 impl SavedHead {
     /// Copies `head`, but for its extensions.
     pub(crate) fn of(head: &Parts) -> Self {
-        let mut headers = Vec::with_capacity(head.headers.len());
+        let mut headers = SmallVec::with_capacity(head.headers.len());
         for (name, value) in &head.headers {
             headers.push((name.clone(), value.clone()));
         }

@@ -32,21 +32,17 @@ pub struct Grpc;
 impl Dialect for Grpc {
     const GRPC: bool = true;
 
-    fn head(self, status: StatusCode, headers: &HeaderMap, ended: bool) -> Option<Outcome> {
-        if status == StatusCode::OK && !ended {
-            return None;
+    fn head(self, status: StatusCode, headers: &HeaderMap, ended: impl FnOnce() -> bool) -> Option<Outcome> {
+        match status_of(headers) {
+            // Without a body this is all that comes.
+            Some(code) if status != StatusCode::OK || ended() => Some(outcome(parse_code(code))),
+            None if status != StatusCode::OK => Some(outcome(code_of_http(status))),
+            _ => None,
         }
-        Some(match headers.get(GRPC_STATUS) {
-            Some(code) => outcome(parse_code(code)),
-            None if status == StatusCode::OK => outcome(code::UNKNOWN),
-            None => outcome(code_of_http(status)),
-        })
     }
 
     fn trailers(self, trailers: Option<&HeaderMap>) -> Outcome {
-        // Few trailers come, and this one first: looking at each beats computing a hash.
-        let status = trailers.and_then(|trailers| trailers.iter().find(|(name, _)| **name == GRPC_STATUS));
-        outcome(status.map_or(code::UNKNOWN, |(_, code)| parse_code(code)))
+        outcome(trailers.and_then(status_of).map_or(code::UNKNOWN, parse_code))
     }
 
     fn error(self, error: &Error) -> Outcome {
@@ -111,6 +107,11 @@ fn outcome(status: u8) -> Outcome {
     Outcome { class, status: Status::Grpc(status) }
 }
 
+/// There are few headers and fewer trailers: looking at each beats computing a hash.
+fn status_of(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.iter().find(|(name, _)| **name == GRPC_STATUS).map(|(_, value)| value)
+}
+
 fn parse_code(value: &HeaderValue) -> u8 {
     match value.as_bytes() {
         [digit @ b'0'..=b'9'] => digit - b'0',
@@ -170,11 +171,12 @@ mod tests {
 
     #[test]
     fn the_head_decides_only_without_a_body() {
-        let status = |status, headers: &HeaderMap, ended| Some(Grpc.head(status, headers, ended)?.status);
+        let status = |status, headers: &HeaderMap, ended| Some(Grpc.head(status, headers, || ended)?.status);
         let (ok, none) = (StatusCode::OK, HeaderMap::new());
         assert_eq!(status(ok, &none, false), None);
         assert_eq!(status(ok, &headers("grpc-status", "14"), true), Some(Status::Grpc(14)));
-        assert_eq!(status(ok, &none, true), Some(Status::Grpc(code::UNKNOWN)));
+        assert_eq!(status(ok, &headers("grpc-status", "14"), false), None);
+        assert_eq!(status(ok, &none, true), None, "that there are no trailers says it");
         assert_eq!(status(StatusCode::BAD_GATEWAY, &none, false), Some(Status::Grpc(code::UNAVAILABLE)));
         assert_eq!(status(StatusCode::NOT_FOUND, &none, true), Some(Status::Grpc(code::UNIMPLEMENTED)));
     }

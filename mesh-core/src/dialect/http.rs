@@ -12,7 +12,7 @@ pub struct Http;
 impl Dialect for Http {
     const GRPC: bool = false;
 
-    fn head(self, status: StatusCode, _: &HeaderMap, _: bool) -> Option<Outcome> {
+    fn head(self, status: StatusCode, _: &HeaderMap, _: impl FnOnce() -> bool) -> Option<Outcome> {
         let class = if status.is_server_error() { Class::Failure } else { Class::Success };
         Some(Outcome { class, status: Status::Http(status.as_u16()) })
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn server_errors_are_the_endpoints_fault() {
         let class = |status| {
-            Http.head(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), false).unwrap().class
+            Http.head(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), || false).unwrap().class
         };
         assert_eq!(class(200), Class::Success);
         assert_eq!(class(404), Class::Success);

@@ -61,9 +61,9 @@ pub trait Dialect: Copy + Send + Sync + Unpin + std::fmt::Debug + 'static {
     /// Whether requests are gRPC, to which some rules of xDS apply that plain HTTP does not have.
     const GRPC: bool;
 
-    /// The outcome as far as the response head tells it; `None` if the trailers will. `ended` says that neither body nor
-    /// trailers follow.
-    fn head(self, status: StatusCode, headers: &HeaderMap, ended: bool) -> Option<Outcome>;
+    /// The outcome as far as the response head tells it; `None` if the trailers will, or that there are none. `ended` says
+    /// whether neither body nor trailers follow, and is asked only if that matters.
+    fn head(self, status: StatusCode, headers: &HeaderMap, ended: impl FnOnce() -> bool) -> Option<Outcome>;
 
     /// The outcome at the end of a response whose head left it open.
     fn trailers(self, trailers: Option<&HeaderMap>) -> Outcome;

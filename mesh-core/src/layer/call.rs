@@ -204,7 +204,7 @@ impl<B> LayerRequest for Request<B> {
 
 impl<B, R: Body> Answered<R> for Request<B> {
     fn answer<D: Dialect>(response: &Response<R>, dialect: D) -> (Option<&Arc<str>>, Option<Outcome>) {
-        let ended = response.body().is_end_stream();
+        let ended = || response.body().is_end_stream();
         (None, dialect.head(response.status(), response.headers(), ended))
     }
 }

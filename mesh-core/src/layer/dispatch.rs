@@ -289,7 +289,7 @@ impl<D: Dialect, B> DispatchFuture<D, B> {
         let now = in_flight.endpoint().clock().now();
         match result {
             Ok(response) => {
-                let ended = response.body().is_end_stream();
+                let ended = || response.body().is_end_stream();
                 let outcome = self.dialect.head(response.status(), response.headers(), ended);
                 let class = outcome.map_or(Class::Success, |outcome| outcome.class);
                 in_flight.observe(now, class);

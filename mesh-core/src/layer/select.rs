@@ -49,9 +49,10 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, B, F> {
-        // In a box, because it is rare and large, and every future is as large as its largest state.
+        // In a box, because it is rare.
         Waiting { waiting: Box<Waiting<S, B>> },
-        Running { #[pin] future: F },
+        // In a box, because callers move the future about, and it is large.
+        Running { future: Pin<Box<F>> },
         Failed { error: Option<Error> },
     }
 }
@@ -106,7 +107,7 @@ where
         let start = Start::new(&self.target, self.dialect, &head);
         make_absolute(&mut head.uri, &self.target);
         let state = match start.route(&head, start.at) {
-            Ok(Some(cx)) => State::Running { future: self.inner.call(Call { head, body, cx }) },
+            Ok(Some(cx)) => State::Running { future: Box::pin(self.inner.call(Call { head, body, cx })) },
             Ok(None) => {
                 let route = Box::pin(start.wait(copy_for_routing(&head)));
                 let request = Some((self.inner.clone(), head, body));
@@ -129,14 +130,14 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Running { future } => return future.poll(cx),
+                StateProjection::Running { future } => return future.as_mut().poll(cx),
                 StateProjection::Waiting { waiting } => {
                     let Waiting { route, request } = &mut **waiting;
                     let route = ready!(route.as_mut().poll(cx));
                     // Polled again after it was done, there is nothing more to say.
                     let Some((mut service, head, body)) = request.take() else { return Poll::Pending };
                     match route {
-                        Ok(cx) => State::Running { future: service.call(Call { head, body, cx }) },
+                        Ok(cx) => State::Running { future: Box::pin(service.call(Call { head, body, cx })) },
                         Err(error) => State::Failed { error: Some(error) },
                     }
                 }
