@@ -91,8 +91,15 @@ impl LiveCluster {
         // Those that come are there, in every priority, before those that go are let go.
         let mut gone = Vec::with_capacity(count);
         for (priority, builder) in self.priorities.iter_mut().enumerate() {
-            let old = before.as_ref().map(|before| before.members(priority)).unwrap_or_default();
-            let (leaving, coming) = difference(&old, &made.members(priority));
+            let (mut old, mut new) = (
+                before.as_ref().map(|before| before.pieces(priority)).unwrap_or_default(),
+                made.pieces(priority),
+            );
+            if before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.resource, &made.resource)) {
+                trim(&mut old, &mut new);
+            }
+            let old = before.as_ref().map(|before| before.members(&old)).unwrap_or_default();
+            let (leaving, coming) = difference(&old, &made.members(&new));
             builder.add(&keys(&coming), registry, environment);
             gone.push(keys(&leaving));
         }
@@ -145,12 +152,17 @@ impl MadeOf {
         Self { resource, assignment, plain: Arc::new(plain), secured: Arc::new(secured) }
     }
 
-    /// The endpoints of a priority that may be given requests.
-    fn members(&self, priority: usize) -> Vec<Member<'_>> {
+    /// The endpoints of a priority.
+    fn pieces(&self, priority: usize) -> Vec<&Arc<[LbEndpoint]>> {
+        let localities = self.assignment.priorities.get(priority).into_iter().flatten();
+        localities.flat_map(|locality| locality.endpoints.pieces()).collect()
+    }
+
+    /// Those of some endpoints that may be given requests.
+    fn members<'a>(&'a self, pieces: &[&'a Arc<[LbEndpoint]>]) -> Vec<Member<'a>> {
         let transport = &self.resource.transport;
         let all = transport.matches.is_empty().then(|| transport.otherwise.is_tls());
-        let localities = self.assignment.priorities.get(priority).into_iter().flatten();
-        let endpoints = localities.flat_map(|locality| locality.endpoints.iter());
+        let endpoints = pieces.iter().flat_map(|piece| piece.iter());
         let healthy = endpoints.filter(|endpoint| endpoint.health == Health::Healthy);
         let member = |endpoint: &'_ LbEndpoint| {
             all.unwrap_or_else(|| transport.select(endpoint.metadata.as_deref()).is_tls())
@@ -178,6 +190,18 @@ fn keys(members: &[Member<'_>]) -> Vec<EndpointKey> {
         options: member.options.clone(),
     };
     members.iter().map(key).collect()
+}
+
+/// Cuts off what both begin and end with: pieces that two versions share hold nothing that comes or goes, because no
+/// endpoint occurs twice.
+fn trim<'a>(old: &mut Vec<&'a Arc<[LbEndpoint]>>, new: &mut Vec<&'a Arc<[LbEndpoint]>>) {
+    let same = |(old, new): &(&&Arc<[LbEndpoint]>, &&Arc<[LbEndpoint]>)| Arc::ptr_eq(old, new);
+    let head = old.iter().zip(new.iter()).take_while(same).count();
+    old.drain(..head);
+    new.drain(..head);
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    old.truncate(old.len() - tail);
+    new.truncate(new.len() - tail);
 }
 
 /// What is only in `old` and what is only in `new`.
