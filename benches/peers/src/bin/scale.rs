@@ -110,6 +110,10 @@ impl in_process::ControlPlane for Elsewhere {
         let worlds = self.worlds.clone();
         self.runtime.spawn(mesh_control::serve::in_process(stream, worlds));
     }
+
+    fn protocol(&self) -> in_process::Protocol {
+        in_process::Protocol::Delta
+    }
 }
 
 fn embedded() -> mesh::Builder {
