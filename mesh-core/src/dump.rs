@@ -118,6 +118,7 @@ impl fmt::Display for ResourceDump {
 mod tests {
     use super::*;
     use crate::resource::Kind;
+    use crate::xds::cache::Status;
     use mesh_proto::envoy::config::cluster::v3::{Cluster, OutlierDetection};
     use prost::Message;
 
@@ -139,6 +140,10 @@ mod tests {
             version: Some("7".into()),
             bytes: Some(bytes.into()),
             rejection: None,
+            client_status: Status::Acked,
+            updated: None,
+            refused_at: None,
+            error: None,
         });
         let expected = "Cluster a: present, version 7\n  kept, but not acted on yet:\n    outlier_detection\n  \
                         without effect:\n    health_checks\n  not known:\n    #2000\n";

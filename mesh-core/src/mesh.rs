@@ -16,6 +16,7 @@ use crate::snapshot::handle::{TargetHandle, Targets};
 use crate::snapshot::report::Report;
 use crate::snapshot::{Fallback, Origin, Published, StaticCluster, TargetSpec};
 use crate::telemetry::events::Event;
+use crate::telemetry::metrics::{self, Sample};
 use crate::xds::client::Client;
 use crate::xds::directory::Directory;
 use crate::xds::disk::Disk;
@@ -201,6 +202,18 @@ impl Mesh {
         self.targets.environment().tasks.spawn(task)
     }
 
+    /// Everything that can be measured, at this moment: see `docs/metrics.md`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Closed`] if the mesh is closed.
+    pub async fn metrics(&self) -> Result<Vec<Sample>, Error> {
+        let report = self.report().await?;
+        let mut samples = report.samples(&self.published().load(), self.clock().now());
+        samples.push(metrics::TASKS.sample([], self.tasks() as f64));
+        Ok(samples)
+    }
+
     /// Tasks that the mesh has started and that have not ended.
     #[must_use]
     pub fn tasks(&self) -> usize {
@@ -333,9 +346,9 @@ impl Builder {
         let published = Arc::new(Published::default());
         let (commands, received) = mpsc::unbounded_channel();
         let driver = Driver::new(
+            Arc::new(self.node),
             client,
             statics,
-            &self.node.id,
             self.settings,
             received,
             published.clone(),

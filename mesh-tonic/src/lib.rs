@@ -14,8 +14,10 @@
 
 mod body;
 mod channel;
+mod csds;
 mod status;
 
 pub use self::body::ResponseBody;
 pub use self::channel::{Channel, ResponseFuture};
+pub use self::csds::{Answers, Csds};
 pub use self::status::{mesh_error, status};

@@ -2,6 +2,7 @@
 
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::google::protobuf::{ListValue, Struct, Value, value};
+use prost::Message;
 
 /// What we can do, as the control plane is told.
 const CLIENT_FEATURES: [&str; 2] =
@@ -33,6 +34,12 @@ pub struct Locality {
 }
 
 impl Node {
+    /// The node as control planes get it: an encoded `envoy.config.core.v3.Node`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_proto().encode_to_vec()
+    }
+
     /// The node as the wire has it.
     pub(crate) fn to_proto(&self) -> core::Node {
         let locality = (self.locality != Locality::default()).then(|| core::Locality {

@@ -4,6 +4,7 @@ use super::Published;
 use super::assemble::Assembler;
 use super::report::Report;
 use super::target::{StaticCluster, TargetId, TargetSpec};
+use crate::bootstrap::Node;
 use crate::clock::{Instant, sleep_until};
 use crate::cluster::Settings;
 use crate::net::Environment;
@@ -37,6 +38,7 @@ type Answer = Result<Vec<IpAddr>, String>;
 /// The owner of the configuration of a mesh.
 #[derive(Debug)]
 pub struct Driver {
+    node: Arc<Node>,
     client: Option<Client<Kind>>,
     assembler: Assembler,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -47,19 +49,19 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// An owner that listens to `client`, if there is a control plane, to which we are `node_id`, and publishes to
+    /// An owner that listens to `client`, if there is a control plane, to which we are `node`, and publishes to
     /// `published`.
     pub fn new(
+        node: Arc<Node>,
         client: Option<Client<Kind>>,
         statics: BTreeMap<Arc<str>, StaticCluster>,
-        node_id: &str,
         settings: Settings,
         commands: mpsc::UnboundedReceiver<Command>,
         published: Arc<Published>,
         environment: Environment,
     ) -> Self {
-        let assembler = Assembler::new(statics, node_id, settings, environment.clone());
-        Self { client, assembler, commands, published, environment, lookups: JoinSet::new() }
+        let assembler = Assembler::new(statics, &node.id, settings, environment.clone());
+        Self { node, client, assembler, commands, published, environment, lookups: JoinSet::new() }
     }
 
     /// Works until nobody is left to command it.
@@ -105,7 +107,9 @@ impl Driver {
             Command::Remove(id) => self.assembler.remove(id),
             Command::Report(reply) => {
                 // Whoever asked may be gone.
-                let _ = reply.send(Report::new(self.client.as_ref(), &self.assembler));
+                let (node, client) = (self.node.clone(), self.client.as_ref());
+                let report = Report::new(node, client, &self.assembler, &self.environment.clock);
+                let _ = reply.send(report);
             }
             Command::Close => return false,
         }

@@ -10,6 +10,7 @@ pub mod driver;
 pub mod handle;
 mod interest;
 mod meant;
+mod measure;
 mod outbound;
 pub mod report;
 mod sources;

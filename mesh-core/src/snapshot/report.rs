@@ -3,17 +3,23 @@
 use super::TargetState;
 use super::assemble::Assembler;
 use super::target::TargetSpec;
+use crate::bootstrap::Node;
+use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::resource::Kind;
-use crate::xds::cache::{Rejection, State};
+use crate::xds::cache::{Rejection, State, Status};
 use crate::xds::client::Client;
 use crate::xds::kind::ResourceKind;
+use crate::xds::session::Received;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Where everything stands.
 #[derive(Debug)]
 pub struct Report {
+    /// Who asks.
+    pub node: Arc<Node>,
     /// The control plane, if there is one.
     pub control_plane: Option<ControlPlaneReport>,
     /// Those of authorities that have their own.
@@ -41,6 +47,10 @@ pub struct ControlPlaneReport {
     pub from_disk: usize,
     /// The last version of each kind that was accepted whole.
     pub versions: Vec<(Kind, String)>,
+    /// How often it went from healthy to unhealthy.
+    pub outages: u64,
+    /// How many resources of each kind it sent.
+    pub received: Vec<(Kind, Received)>,
 }
 
 /// A resource that is subscribed to.
@@ -58,10 +68,24 @@ pub struct ResourceReport {
     pub bytes: Option<Bytes>,
     /// Why the newest version was refused.
     pub rejection: Option<Rejection>,
+    /// How far the client has come with it, as the client status discovery service has it.
+    pub client_status: Status,
+    /// When it changed last.
+    pub updated: Option<SystemTime>,
+    /// When the newest version was refused.
+    pub refused_at: Option<SystemTime>,
+    /// What the control plane says is wrong with it.
+    pub error: Option<String>,
 }
 
 impl Report {
-    pub(super) fn new(client: Option<&Client<Kind>>, assembler: &Assembler) -> Self {
+    pub(super) fn new(
+        node: Arc<Node>,
+        client: Option<&Client<Kind>>,
+        assembler: &Assembler,
+        clock: &Clock,
+    ) -> Self {
+        let (now, wall) = (clock.now(), clock.wall());
         let mut control_planes =
             client.into_iter().flat_map(Client::status).map(|status| ControlPlaneReport {
                 source: status.source.to_string(),
@@ -74,6 +98,8 @@ impl Report {
                     .into_iter()
                     .map(|(kind, version)| (kind, version.to_owned()))
                     .collect(),
+                outages: status.outages,
+                received: status.received,
             });
         let control_plane = control_planes.next();
         let entries = Kind::ALL.iter().flat_map(|&kind| {
@@ -92,9 +118,14 @@ impl Report {
                 version: present.map(|present| present.version.clone()),
                 bytes: present.map(|present| present.bytes.clone()),
                 rejection: entry.rejection.clone(),
+                client_status: entry.status(),
+                updated: entry.updated_at(now, wall),
+                refused_at: entry.rejection.as_ref().and_then(|rejection| rejection.date(now, wall)),
+                error: entry.error.as_ref().map(|error| error.message.clone()),
             }
         });
         Self {
+            node,
             control_plane,
             authorities: control_planes.collect(),
             resources: resources.collect(),

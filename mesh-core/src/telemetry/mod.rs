@@ -1,3 +1,4 @@
 //! What the outside gets to see.
 
 pub mod events;
+pub mod metrics;

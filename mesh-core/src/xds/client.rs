@@ -9,7 +9,7 @@ use super::link::Source;
 use super::load_counts::ClusterCounts;
 use super::loads::Loads;
 use super::name::{canonical, is_federated};
-use super::session::Change;
+use super::session::{Change, Received};
 use crate::bootstrap::Node;
 use crate::clock::Timer;
 use crate::net::Environment;
@@ -59,6 +59,10 @@ pub struct Status<'a, K: ResourceKind> {
     pub from_disk: usize,
     /// The last version of each kind that was accepted whole.
     pub versions: Vec<(K, &'a str)>,
+    /// How often it went from healthy to unhealthy.
+    pub outages: u64,
+    /// How many resources of each kind it sent.
+    pub received: Vec<(K, Received)>,
 }
 
 impl<K: ResourceKind> Client<K> {
@@ -214,6 +218,8 @@ impl<K: ResourceKind> Client<K> {
                 error: group.error(),
                 from_disk: group.preloaded(),
                 versions: K::ALL.iter().map(|&kind| (kind, session.version(kind))).collect(),
+                outages: session.outages(),
+                received: K::ALL.iter().map(|&kind| (kind, session.received(kind))).collect(),
             }
         })
     }

@@ -47,6 +47,7 @@ impl<K: ResourceKind> Table<K> {
             && let State::Present(present) = &mut entry.state
             && present.bytes == bytes
         {
+            self.received.valid += 1;
             entry.expires = expires;
             arm(&mut self.alarms, entry, &name);
             if let State::Present(present) = &mut entry.state {
@@ -66,6 +67,7 @@ impl<K: ResourceKind> Table<K> {
             && rejection.bytes == bytes
         {
             refusals.add(&name, &rejection.reason);
+            self.received.invalid += 1;
             (rejection.version, rejection.at) = (version, now);
             return;
         }
@@ -78,12 +80,14 @@ impl<K: ResourceKind> Table<K> {
         entry.error = None;
         match decoded {
             Ok(value) => {
+                self.received.valid += 1;
                 entry.state = State::Present(Present { value, bytes, version });
                 entry.rejection = None;
                 entry.expires = expires;
                 arm(&mut self.alarms, entry, &name);
             }
             Err(reason) => {
+                self.received.invalid += 1;
                 refusals.add(&name, &reason);
                 entry.rejection = Some(Rejection { version, reason, bytes, at: now });
                 if entry.present().is_none() || self.features.fail_on_data_errors {

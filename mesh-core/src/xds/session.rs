@@ -8,6 +8,7 @@ use super::features::Features;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use super::subscription::Subscription;
+pub use super::table::Received;
 use super::wire::Response;
 use crate::clock::Instant;
 use crate::policy::backoff::Backoff;
@@ -36,6 +37,7 @@ pub struct Session<K: ResourceKind> {
     link: Link,
     failures: u32,
     error: Option<Arc<str>>,
+    outages: u64,
     control_plane: String,
 }
 
@@ -74,6 +76,7 @@ impl<K: ResourceKind> Session<K> {
             link: Link::Down { until: now, wait: Duration::ZERO },
             failures: 0,
             error: None,
+            outages: 0,
             control_plane: String::new(),
         }
     }
@@ -146,6 +149,18 @@ impl<K: ResourceKind> Session<K> {
         self.subscriptions[kind.index()].preload(name, resource);
     }
 
+    /// How many resources of a kind were received.
+    #[must_use]
+    pub fn received(&self, kind: K) -> Received {
+        self.subscriptions[kind.index()].received()
+    }
+
+    /// How often the control plane went from healthy to unhealthy (gRFC A78).
+    #[must_use]
+    pub fn outages(&self) -> u64 {
+        self.outages
+    }
+
     /// Whether everything of a kind is subscribed to and has been answered, so that what is not known is not there.
     #[must_use]
     pub fn lists_all(&self, kind: K) -> bool {
@@ -175,6 +190,7 @@ impl<K: ResourceKind> Session<K> {
     /// The stream is gone, or could not be opened.
     pub fn closed(&mut self, now: Instant, reason: &str, entropy: u64) {
         if !matches!(self.link, Link::Up { answered: true, .. }) {
+            self.outages += u64::from(self.error.is_none());
             self.error = Some(reason.into());
         }
         self.failures = match self.link {

@@ -6,7 +6,7 @@ use super::features::Features;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use super::sotw::Sotw;
-use super::table::Table;
+use super::table::{Received, Table};
 use super::wire::Response;
 use crate::clock::Instant;
 use mesh_proto::envoy::config::core::v3::Node;
@@ -66,6 +66,11 @@ impl<K: ResourceKind> Subscription<K> {
                 added.iter().for_each(|name| delta.add(table, name));
             }
         }
+    }
+
+    /// How many resources were received.
+    pub(super) fn received(&self) -> Received {
+        self.table.received
     }
 
     /// Whether everything is subscribed to and has been answered.

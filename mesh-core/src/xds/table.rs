@@ -25,8 +25,19 @@ pub(super) struct Table<K: ResourceKind> {
     pub(super) round: u64,
     /// Entries that the present response mentions.
     pub(super) seen: usize,
+    /// Resources received that are valid, and those refused (gRFC A78).
+    pub(super) received: Received,
     /// The names whose entries are not what they were.
     changed: Vec<Arc<str>>,
+}
+
+/// How many resources were received (gRFC A78).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Those that are valid, changed or not.
+    pub valid: u64,
+    /// Those that were refused.
+    pub invalid: u64,
 }
 
 /// What a name was before it was added.
@@ -54,6 +65,7 @@ impl<K: ResourceKind> Table<K> {
             alarms: Alarms::default(),
             round: 0,
             seen: 0,
+            received: Received::default(),
             changed: Vec::new(),
         }
     }
