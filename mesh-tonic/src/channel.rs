@@ -16,17 +16,15 @@ use std::task::{Context, Poll, ready};
 use tonic::Status;
 use tower_service::Service;
 
-/// Who calls, unless the call itself says so.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("mesh-rust/", env!("CARGO_PKG_VERSION")));
-
 /// A gRPC channel that is a service mesh.
 ///
 /// Cheap to clone; all clones, and all channels to the same target, share connections. A call goes straight to a
-/// connection: there is no worker task and no queue in between. A call that says nothing about its `user-agent` gets
-/// `mesh-rust/VERSION`; one that does keeps it.
+/// connection: there is no worker task and no queue in between. No `user-agent` is sent unless [`user_agent`](Self::user_agent)
+/// or the call asks for one: it tells the endpoint nothing that the connection does not, and each call would pay for it.
 #[derive(Clone)]
 pub struct Channel {
     stack: Stack<Grpc>,
+    user_agent: Option<HeaderValue>,
 }
 
 pin_project! {
@@ -48,7 +46,14 @@ impl Channel {
     /// [`Kind::Target`](mesh_core::Kind::Target) if `target` is neither.
     pub fn new(mesh: &Mesh, target: &str) -> Result<Self, Error> {
         let target = mesh.target(target, Protocol::Http2)?;
-        Ok(Self { stack: stack(target, Grpc) })
+        Ok(Self { stack: stack(target, Grpc), user_agent: None })
+    }
+
+    /// Tells the endpoints who calls, where a call does not say so itself. Default: nothing.
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: HeaderValue) -> Self {
+        self.user_agent = Some(user_agent);
+        self
     }
 }
 
@@ -64,7 +69,9 @@ impl Service<Request<tonic::body::Body>> for Channel {
 
     #[inline]
     fn call(&mut self, mut request: Request<tonic::body::Body>) -> ResponseFuture {
-        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        if let Some(user_agent) = &self.user_agent {
+            request.headers_mut().entry(USER_AGENT).or_insert_with(|| user_agent.clone());
+        }
         ResponseFuture { inner: self.stack.call(request) }
     }
 }

@@ -123,17 +123,19 @@ async fn metadata_goes_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_user_agent_is_ours_unless_the_caller_has_one() {
+async fn the_user_agent_is_the_one_asked_for() {
     let net = VirtualNet::default();
     let backend = Backend::http2("a", net.listen("10.0.0.1:80"));
-    let mut client = EchoClient::new(Channel::new(&mesh(&net), "static:///echo").unwrap());
+    let channel = Channel::new(&mesh(&net), "static:///echo").unwrap();
+    EchoClient::new(channel.clone()).unary(Message::new("")).await.unwrap();
+    let mut client = EchoClient::new(channel.user_agent("shop/2".parse().unwrap()));
     client.unary(Message::new("")).await.unwrap();
     let mut request = Request::new(Message::new(""));
     request.metadata_mut().insert("user-agent", "mine/1".parse().unwrap());
     client.unary(request).await.unwrap();
-    let agents: Vec<_> = backend.seen().iter().map(|seen| seen.headers["user-agent"].clone()).collect();
-    assert!(agents[0].to_str().unwrap().starts_with("mesh-rust/"), "{agents:?}");
-    assert_eq!(agents[1], "mine/1");
+    let seen = backend.seen();
+    let agents = seen.iter().map(|seen| seen.headers.get("user-agent").map(|agent| agent.to_str().unwrap()));
+    assert_eq!(agents.collect::<Vec<_>>(), [None, Some("shop/2"), Some("mine/1")]);
 }
 
 #[tokio::test(start_paused = true)]
