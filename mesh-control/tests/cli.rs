@@ -214,11 +214,8 @@ async fn dump_shows_what_became_of_a_target() {
     for part in ["connected", "echo:80  routed", "RouteConfiguration     r  present", "127.0.0.1:"] {
         assert!(stdout(&output).contains(part), "{part} is not in\n{}", stdout(&output));
     }
-    // A cluster without a name for its endpoints and without a type is no cluster.
     let mut broken = cluster("c");
-    broken.cluster_discovery_type = None;
-    broken.eds_cluster_config = None;
-    broken.load_assignment = None;
+    broken.lb_policy = 99;
     resources.set([any(&broken)]);
     let output = run(&mut dump(&["echo:80", "-o", "json"])).await;
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));

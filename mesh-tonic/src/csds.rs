@@ -24,13 +24,11 @@ use tonic::{Request, Response, Status, Streaming};
 ///
 /// Add it to any tonic server; it should listen where only operators reach it:
 ///
-/// ```no_run
-/// # async fn example(mesh: mesh_core::Mesh) -> Result<(), Box<dyn std::error::Error>> {
-/// tonic::transport::Server::builder()
-///     .add_service(mesh_tonic::Csds::new(&mesh).into_service())
-///     .serve("127.0.0.1:19000".parse()?)
-///     .await?;
-/// # Ok(())
+/// ```
+/// # fn example(mesh: &mesh_core::Mesh) {
+/// let service = mesh_tonic::Csds::new(mesh).into_service();
+/// // tonic::transport::Server::builder().add_service(service).serve("127.0.0.1:19000".parse()?)
+/// # drop(service);
 /// # }
 /// ```
 ///
