@@ -46,6 +46,8 @@ impl Serve {
         let access = if self.allow_remote { Access::Anybody } else { Access::Local };
         let server = Server::bind(&self.listen, access).await?;
         let address = server.local_address();
+        // Before anybody is told that it runs, so that whoever is can end it well.
+        let interrupted = interrupted();
         println!("serving {}, listening on {address}", self.config.display());
         println!("{}='{}'", mesh_core::bootstrap::BOOTSTRAP_CONFIG_VARIABLE, bootstrap(&address.to_string()));
         let translations = files.translations();
@@ -58,7 +60,7 @@ impl Serve {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            result = server.run(translations, interrupted()) => result?,
+            result = server.run(translations, interrupted) => result?,
             () = log => {}
         }
         tracing::info!("closed");
