@@ -236,6 +236,10 @@ impl Assembler {
             Wanted::Unknown => {
                 // What is in service stays; what waits may have been overtaken.
                 self.release(target.candidate.take());
+                if matches!(target.view.state, TargetState::Failed(_)) {
+                    // Why it failed is no longer so: what is missing is on its way.
+                    self.show(target, TargetState::Pending);
+                }
             }
             Wanted::Failure(failure) => {
                 self.release(target.in_service.take());
