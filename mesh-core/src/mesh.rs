@@ -11,6 +11,7 @@ use crate::net::h2_driver::KeepAlive;
 use crate::net::{Dialer, Environment};
 use crate::policy::retry_budget::RetryBudgetConfig;
 use crate::resource::Kind as ResourceKinds;
+use crate::resource::providers::CertificateProviders;
 use crate::snapshot::driver::{Command, Driver};
 use crate::snapshot::handle::{TargetHandle, Targets};
 use crate::snapshot::report::Report;
@@ -50,6 +51,7 @@ pub struct Mesh {
 #[derive(Default)]
 pub struct Builder {
     directory: Option<Directory>,
+    providers: CertificateProviders,
     node: Node,
     templates: Templates,
     disk_cache: Option<DiskCache>,
@@ -246,6 +248,7 @@ impl Builder {
             );
         }
         self.directory = Some(Directory::new(&bootstrap));
+        self.providers = CertificateProviders::new(bootstrap.certificate_providers.into_keys());
         let sidecar = bootstrap.servers.first().is_some_and(|server| server.features.sidecar);
         self.node = bootstrap.node;
         let authorities = bootstrap.authorities.into_iter();
@@ -336,7 +339,7 @@ impl Builder {
         let client = self.directory.map(|directory| {
             let disk =
                 self.disk_cache.map(|config| Disk::open::<ResourceKinds>(config, &directory, &environment));
-            let mut client = Client::new(directory, &self.node, disk, environment.clone());
+            let mut client = Client::new(directory, &self.node, self.providers, disk, environment.clone());
             if self.templates.sidecar {
                 client.subscribe_all(ResourceKinds::Listener);
                 client.subscribe_all(ResourceKinds::Cluster);

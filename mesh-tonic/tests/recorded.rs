@@ -1,10 +1,12 @@
 //! What a real istiod answered, served again: every target becomes routable, or fails for the reason that is in the answer.
 
+use mesh_core::{Bootstrap, Mesh};
 use mesh_proto::ads::DiscoveryResponse;
 use mesh_testkit::ads::Resources;
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::net::VirtualNet;
+use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -60,8 +62,7 @@ async fn call_all(scenario: &Path) -> BTreeMap<String, Result<(), String>> {
     let (resources, listeners) = recorded(scenario);
     let net = VirtualNet::default();
     let _backend = Backend::http2("anyone", net.listen_elsewhere());
-    let mesh =
-        mesh_core::Mesh::builder().control_plane(resources.clone()).dialer(net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().control_plane(resources.clone()).dialer(net.dialer()).build().unwrap();
     let mut results = BTreeMap::new();
     for target in listeners {
         let channel = Channel::new(&mesh, &format!("xds:///{target}")).unwrap();
@@ -90,4 +91,33 @@ async fn every_target_of_every_scenario() {
         }
     }
     assert_eq!((usable, unusable), (84, UNUSABLE.len()));
+}
+
+/// istiod refers to the certificate provider that its agent writes into the bootstrap.
+#[tokio::test(start_paused = true)]
+async fn a_bootstrap_has_the_certificate_provider_that_istiod_names_or_its_clusters_are_refused() {
+    let agents = serde_json::json!({ "default": { "plugin_name": "file_watcher", "config": {} } });
+    for (providers, expected) in [
+        (agents, "no identity to secure the connection with"),
+        (
+            serde_json::json!({}),
+            "was refused: transport_socket.typed_config.common_tls_context.tls_certificate_provider_instance.\
+             instance_name: \"default\" is not among the certificate_providers of the bootstrap",
+        ),
+    ] {
+        let (control, listeners) = recorded(&Path::new(RECORDED).join("tls-istio-mutual"));
+        let net = VirtualNet::default();
+        let _server = control.serve_on(net.listen(CONTROL_PLANE));
+        let _backend = Backend::http2("anyone", net.listen_elsewhere());
+        let bootstrap = serde_json::json!({
+            "xds_servers": [{ "server_uri": CONTROL_PLANE, "channel_creds": [{ "type": "insecure" }] }],
+            "certificate_providers": providers,
+        });
+        let bootstrap = Bootstrap::from_json(&bootstrap.to_string()).unwrap();
+        let mesh = Mesh::builder().bootstrap(bootstrap).dialer(net.dialer()).build().unwrap();
+        let channel = Channel::new(&mesh, &format!("xds:///{}", listeners[0])).unwrap();
+        let status = EchoClient::new(channel).unary(Message::new("x")).await.unwrap_err();
+        assert!(status.message().contains(expected), "{status}");
+        assert_eq!(control.nacks().is_empty(), !expected.contains("refused"));
+    }
 }

@@ -101,7 +101,8 @@ pub fn run(data: &[u8]) {
     };
     let mut now = Clock::seeded(0).now();
     let node = Node { id: "fuzz".to_owned(), ..Default::default() };
-    let mut session = Session::<Kind>::new(node, DEFAULT_STREAM_BACKOFF, now).with(protocol, features);
+    let mut session =
+        Session::<Kind>::new(node, DEFAULT_STREAM_BACKOFF, now).with(protocol, features, &Default::default());
     let wildcard = choice & 16 != 0;
     if wildcard {
         session.add_all(Kind::Cluster);

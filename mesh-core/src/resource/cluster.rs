@@ -5,6 +5,7 @@ use super::invalid::{At, Checked, Invalid, duration, unpack};
 use super::lb_parts::percent;
 use super::metadata::Metadata;
 use super::outlier::OutlierDetection;
+use super::providers::CertificateProviders;
 use super::thresholds::CircuitLimits;
 use super::tls::TransportSockets;
 use crate::xds::load_metrics::MetricChoice;
@@ -79,7 +80,7 @@ impl Cluster {
 }
 
 /// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Cluster> {
+pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Cluster> {
     let proto: proto::Cluster = unpack(bytes)?;
     if proto.name != name {
         return Err(Invalid::new("is given twice")).at("name");
@@ -104,6 +105,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Cluster> {
         transport: TransportSockets::from_proto(
             &proto.transport_socket_matches,
             proto.transport_socket.as_ref(),
+            providers,
         )?,
         outlier: proto
             .outlier_detection

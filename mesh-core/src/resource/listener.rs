@@ -3,6 +3,7 @@
 use super::extension::{Extension, message_name};
 use super::filter::Strictness;
 use super::invalid::{At, Checked, Invalid, unpack};
+use super::providers::CertificateProviders;
 use mesh_proto::envoy::config::listener::v3 as proto;
 
 pub use super::hcm::{HttpManager, RouteSource};
@@ -20,13 +21,14 @@ pub enum Listener {
 }
 
 /// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Listener> {
+pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Listener> {
     let proto: proto::Listener = unpack(bytes)?;
     if proto.name != name {
         return Err(Invalid::new("is given twice")).at("name");
     }
     let Some(api) = &proto.api_listener else {
-        return ServerListener::from_proto(&proto).map(|server| Listener::Server(Box::new(server)));
+        return ServerListener::from_proto(&proto, providers)
+            .map(|server| Listener::Server(Box::new(server)));
     };
     let check = || {
         let any = api.api_listener.as_ref().ok_or_else(|| Invalid::new("is missing"))?;

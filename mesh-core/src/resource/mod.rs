@@ -24,6 +24,7 @@ pub mod matcher;
 pub mod metadata;
 mod mirror;
 pub mod outlier;
+pub mod providers;
 pub mod rbac;
 pub mod retry;
 pub mod route;
@@ -42,6 +43,7 @@ pub use self::address::Cidr;
 use self::cluster::Cluster;
 use self::endpoint::Assignment;
 use self::listener::Listener;
+use self::providers::CertificateProviders;
 use self::route::RouteConfig;
 use self::secret::Secret;
 use crate::xds::kind::ResourceKind;
@@ -94,6 +96,7 @@ impl Kind {
 
 impl ResourceKind for Kind {
     type Value = Resource;
+    type Local = CertificateProviders;
 
     const ALL: &'static [Self] = &[Self::Listener, Self::Route, Self::Cluster, Self::Endpoint, Self::Secret];
 
@@ -115,11 +118,21 @@ impl ResourceKind for Kind {
         matches!(self, Self::Listener | Self::Cluster)
     }
 
-    fn decode(self, name: &str, bytes: &Bytes, previous: Option<&Resource>) -> Result<Resource, String> {
+    fn decode_for(
+        self,
+        providers: &CertificateProviders,
+        name: &str,
+        bytes: &Bytes,
+        previous: Option<&Resource>,
+    ) -> Result<Resource, String> {
         let checked = match self {
-            Self::Listener => listener::decode(name, bytes).map(|value| Resource::Listener(Arc::new(value))),
+            Self::Listener => {
+                listener::decode(name, bytes, providers).map(|value| Resource::Listener(Arc::new(value)))
+            }
             Self::Route => route::decode(name, bytes).map(|value| Resource::Route(Arc::new(value))),
-            Self::Cluster => cluster::decode(name, bytes).map(|value| Resource::Cluster(Arc::new(value))),
+            Self::Cluster => {
+                cluster::decode(name, bytes, providers).map(|value| Resource::Cluster(Arc::new(value)))
+            }
             Self::Endpoint => {
                 let previous = match previous {
                     Some(Resource::Endpoint(assignment)) => Some(&**assignment),
@@ -127,7 +140,9 @@ impl ResourceKind for Kind {
                 };
                 endpoint::decode(name, bytes, previous).map(|value| Resource::Endpoint(Arc::new(value)))
             }
-            Self::Secret => secret::decode(name, bytes).map(|value| Resource::Secret(Arc::new(value))),
+            Self::Secret => {
+                secret::decode(name, bytes, providers).map(|value| Resource::Secret(Arc::new(value)))
+            }
         };
         checked.map_err(|invalid| invalid.to_string())
     }

@@ -1,6 +1,7 @@
 //! `Secret`: keys and certificates that come from the control plane, or where they are found.
 
 use super::invalid::{At, Checked, Invalid, unpack};
+use super::providers::CertificateProviders;
 use super::tls_context::Validation;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
@@ -49,7 +50,7 @@ pub enum DataSource {
 }
 
 /// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Secret> {
+pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Secret> {
     use proto::secret::Type;
     let proto: proto::Secret = unpack(bytes)?;
     if proto.name != name {
@@ -59,9 +60,9 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<Secret> {
         Some(Type::TlsCertificate(given)) => {
             TlsCertificate::from_proto(given).at("tls_certificate").map(SecretContent::Certificate)?
         }
-        Some(Type::ValidationContext(given)) => {
-            Validation::from_proto(given).at("validation_context").map(SecretContent::Validation)?
-        }
+        Some(Type::ValidationContext(given)) => Validation::from_proto(given, providers)
+            .at("validation_context")
+            .map(SecretContent::Validation)?,
         Some(Type::SessionTicketKeys(_)) => SecretContent::Other("session_ticket_keys"),
         Some(Type::GenericSecret(_)) => SecretContent::Other("generic_secret"),
         None => return Err(Invalid::new("is missing")).at("type"),

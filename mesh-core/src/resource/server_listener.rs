@@ -9,6 +9,7 @@ use super::extension::{Config, Extension};
 use super::filter::Strictness;
 use super::hcm::HttpManager;
 use super::invalid::{At, Checked, Invalid, unpack};
+use super::providers::CertificateProviders;
 use super::tls::DownstreamTls;
 use crate::net::Address;
 use mesh_proto::envoy::config::core::v3::{CidrRange, TrafficDirection};
@@ -114,7 +115,7 @@ pub struct TcpProxy {
 }
 
 impl ServerListener {
-    pub(super) fn from_proto(proto: &proto::Listener) -> Checked<Self> {
+    pub(super) fn from_proto(proto: &proto::Listener, providers: &CertificateProviders) -> Checked<Self> {
         if proto.address.is_none() {
             return Err(Invalid::new("a listener needs an api_listener or an address"));
         }
@@ -150,13 +151,15 @@ impl ServerListener {
             if strictness == Strictness::Strict && !can_match(&condition) {
                 continue;
             }
-            chains.push(FilterChain::from_proto(chain, strictness).at_index("filter_chains", index)?);
+            chains.push(
+                FilterChain::from_proto(chain, strictness, providers).at_index("filter_chains", index)?,
+            );
         }
         if strictness == Strictness::Strict {
             check_overlap(&chains).at("filter_chains")?;
         }
         let default_chain = proto.default_filter_chain.as_ref();
-        let default_chain = default_chain.map(|chain| FilterChain::from_proto(chain, strictness));
+        let default_chain = default_chain.map(|chain| FilterChain::from_proto(chain, strictness, providers));
         let default_chain = default_chain.transpose().at("default_filter_chain")?;
         if strictness == Strictness::Strict && chains.is_empty() && default_chain.is_none() {
             return Err(Invalid::new("no chain can be used, and there is no default_filter_chain"))
@@ -202,11 +205,16 @@ fn check_overlap(chains: &[FilterChain]) -> Checked<()> {
 }
 
 impl FilterChain {
-    fn from_proto(proto: &proto::FilterChain, strictness: Strictness) -> Checked<Self> {
+    fn from_proto(
+        proto: &proto::FilterChain,
+        strictness: Strictness,
+        providers: &CertificateProviders,
+    ) -> Checked<Self> {
         let condition = proto.filter_chain_match.as_ref();
         let condition = condition.map(ChainMatch::from_proto).transpose().at("filter_chain_match")?;
         let read = || {
-            let tls = DownstreamTls::from_proto(proto.transport_socket.as_ref()).at("transport_socket")?;
+            let tls = DownstreamTls::from_proto(proto.transport_socket.as_ref(), providers)
+                .at("transport_socket")?;
             let action = read_filters(&proto.filters, strictness)?;
             if strictness == Strictness::Strict {
                 check_server_tls(tls.as_deref()).at("transport_socket.typed_config")?;

@@ -3,6 +3,7 @@
 use super::extension::{Config, Extension};
 use super::invalid::{At, Checked, Invalid};
 use super::metadata::{self, Metadata};
+use super::providers::CertificateProviders;
 use super::tls_context::TlsContext;
 use mesh_proto::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use mesh_proto::envoy::config::core::v3::{TransportSocket as Proto, transport_socket::ConfigType};
@@ -70,13 +71,17 @@ pub struct DownstreamTls {
 }
 
 impl TransportSockets {
-    pub(super) fn from_proto(matches: &[TransportSocketMatch], otherwise: Option<&Proto>) -> Checked<Self> {
+    pub(super) fn from_proto(
+        matches: &[TransportSocketMatch],
+        otherwise: Option<&Proto>,
+        providers: &CertificateProviders,
+    ) -> Checked<Self> {
         let matches = matches.iter().enumerate().map(|(index, proto)| {
             let read = || {
                 Ok(SocketMatch {
                     name: proto.name.as_str().into(),
                     criteria: proto.r#match.clone().map(metadata::map).unwrap_or_default(),
-                    socket: TransportSocket::from_proto(proto.transport_socket.as_ref())
+                    socket: TransportSocket::from_proto(proto.transport_socket.as_ref(), providers)
                         .at("transport_socket")?,
                 })
             };
@@ -84,7 +89,7 @@ impl TransportSockets {
         });
         Ok(Self {
             matches: matches.collect::<Checked<_>>()?,
-            otherwise: TransportSocket::from_proto(otherwise).at("transport_socket")?,
+            otherwise: TransportSocket::from_proto(otherwise, providers).at("transport_socket")?,
         })
     }
 
@@ -107,7 +112,7 @@ impl TransportSockets {
 }
 
 impl TransportSocket {
-    fn from_proto(proto: Option<&Proto>) -> Checked<Self> {
+    fn from_proto(proto: Option<&Proto>, providers: &CertificateProviders) -> Checked<Self> {
         let Some(proto) = proto else { return Ok(Self::Plain) };
         let Some(ConfigType::TypedConfig(any)) = &proto.config_type else {
             return Err(Invalid::new("is missing")).at("typed_config");
@@ -117,7 +122,7 @@ impl TransportSocket {
             match config.extension() {
                 Some(Extension::RawBuffer) => Ok(Self::Plain),
                 Some(Extension::UpstreamTls) => {
-                    Ok(Self::Tls(Arc::new(UpstreamTls::from_proto(&config.decode()?)?)))
+                    Ok(Self::Tls(Arc::new(UpstreamTls::from_proto(&config.decode()?, providers)?)))
                 }
                 _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),
             }
@@ -133,12 +138,13 @@ impl TransportSocket {
 }
 
 impl UpstreamTls {
-    fn from_proto(proto: &proto::UpstreamTlsContext) -> Checked<Self> {
+    fn from_proto(proto: &proto::UpstreamTlsContext, providers: &CertificateProviders) -> Checked<Self> {
         let context = proto.common_tls_context.as_ref().ok_or_else(|| Invalid::new("is missing"));
         if proto.sni.len() > MAX_SNI {
             return Err(Invalid::new(format!("is longer than {MAX_SNI} bytes"))).at("sni");
         }
-        let context = context.and_then(TlsContext::from_proto).at("common_tls_context")?;
+        let context =
+            context.and_then(|proto| TlsContext::from_proto(proto, providers)).at("common_tls_context")?;
         if context.validation.as_ref().is_none_or(|validation| validation.roots.is_none()) {
             let why = "does not say whose certificates to accept: a provider, a secret or system_root_certs is needed";
             return Err(Invalid::new(why)).at("common_tls_context");
@@ -154,7 +160,10 @@ impl UpstreamTls {
 
 impl DownstreamTls {
     /// The TLS of a filter chain; none if it has none.
-    pub(super) fn from_proto(socket: Option<&Proto>) -> Checked<Option<Arc<Self>>> {
+    pub(super) fn from_proto(
+        socket: Option<&Proto>,
+        providers: &CertificateProviders,
+    ) -> Checked<Option<Arc<Self>>> {
         let Some(socket) = socket else { return Ok(None) };
         let Some(ConfigType::TypedConfig(any)) = &socket.config_type else {
             return Err(Invalid::new("is missing")).at("typed_config");
@@ -171,7 +180,9 @@ impl DownstreamTls {
                 return Err(Invalid::new("only LENIENT_STAPLING is supported")).at("ocsp_staple_policy");
             }
             Ok(Some(Arc::new(Self {
-                context: context.and_then(TlsContext::from_proto).at("common_tls_context")?,
+                context: context
+                    .and_then(|proto| TlsContext::from_proto(proto, providers))
+                    .at("common_tls_context")?,
                 require_client_certificate: proto
                     .require_client_certificate
                     .as_ref()

@@ -2,6 +2,7 @@
 
 use super::invalid::{At, Checked, Invalid};
 use super::matcher::StringMatch;
+use super::providers::CertificateProviders;
 use super::secret::{DataSource, TlsCertificate};
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
 use proto::common_tls_context::ValidationContextType;
@@ -99,7 +100,10 @@ pub enum SanKind {
 const SYSTEM_ROOTS: &str = "file-root:system";
 
 impl TlsContext {
-    pub(super) fn from_proto(proto: &proto::CommonTlsContext) -> Checked<Self> {
+    pub(super) fn from_proto(
+        proto: &proto::CommonTlsContext,
+        providers: &CertificateProviders,
+    ) -> Checked<Self> {
         if proto.custom_handshaker.is_some() {
             return Err(Invalid::new("is not supported")).at("custom_handshaker");
         }
@@ -109,8 +113,12 @@ impl TlsContext {
         let params = proto.tls_params.clone().unwrap_or_default();
         let version = |number, name| tls_version(number).at(name).at("tls_params");
         Ok(Self {
-            identity: identity(proto)?,
-            validation: proto.validation_context_type.as_ref().map(validation).transpose()?,
+            identity: identity(proto, providers)?,
+            validation: proto
+                .validation_context_type
+                .as_ref()
+                .map(|proto| validation(proto, providers))
+                .transpose()?,
             alpn: proto.alpn_protocols.iter().map(|name| name.as_str().into()).collect(),
             min_version: version(params.tls_minimum_protocol_version, "tls_minimum_protocol_version")?,
             max_version: version(params.tls_maximum_protocol_version, "tls_maximum_protocol_version")?,
@@ -129,13 +137,16 @@ fn tls_version(number: i32) -> Checked<Option<TlsVersion>> {
 }
 
 #[expect(deprecated, reason = "istiod before 1.29 sends the older of the two fields only")]
-fn identity(proto: &proto::CommonTlsContext) -> Checked<Option<IdentitySource>> {
+fn identity(
+    proto: &proto::CommonTlsContext,
+    providers: &CertificateProviders,
+) -> Checked<Option<IdentitySource>> {
     if let Some(plugin) = &proto.tls_certificate_provider_instance {
-        let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name);
+        let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name, providers);
         return plugin.at("tls_certificate_provider_instance").map(IdentitySource::Provider).map(Some);
     }
     if let Some(plugin) = &proto.tls_certificate_certificate_provider_instance {
-        let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name);
+        let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name, providers);
         let plugin = plugin.at("tls_certificate_certificate_provider_instance");
         return plugin.map(IdentitySource::Provider).map(Some);
     }
@@ -152,12 +163,13 @@ fn identity(proto: &proto::CommonTlsContext) -> Checked<Option<IdentitySource>> 
 }
 
 #[expect(deprecated, reason = "istiod before 1.29 sends the older of the two fields only")]
-fn validation(proto: &ValidationContextType) -> Checked<Validation> {
-    let provider =
-        |instance, certificate| ProviderInstance::new(instance, certificate).map(RootSource::Provider);
+fn validation(proto: &ValidationContextType, providers: &CertificateProviders) -> Checked<Validation> {
+    let provider = |instance, certificate| {
+        ProviderInstance::new(instance, certificate, providers).map(RootSource::Provider)
+    };
     let (validation, path) = match proto {
         ValidationContextType::ValidationContext(proto) => {
-            (Validation::from_proto(proto), "validation_context")
+            (Validation::from_proto(proto, providers), "validation_context")
         }
         ValidationContextType::ValidationContextSdsSecretConfig(sds) => {
             let read = secret_roots(sds).map(|roots| Validation { roots: Some(roots), sans: Vec::new() });
@@ -166,7 +178,8 @@ fn validation(proto: &ValidationContextType) -> Checked<Validation> {
         ValidationContextType::CombinedValidationContext(combined) => {
             let read = || {
                 let default = combined.default_validation_context.clone().unwrap_or_default();
-                let mut validation = Validation::from_proto(&default).at("default_validation_context")?;
+                let mut validation =
+                    Validation::from_proto(&default, providers).at("default_validation_context")?;
                 if validation.roots.is_none() {
                     validation.roots =
                         if let Some(plugin) = &combined.validation_context_certificate_provider_instance {
@@ -209,17 +222,18 @@ fn secret_name(proto: &proto::SdsSecretConfig) -> Checked<Arc<str>> {
 }
 
 impl ProviderInstance {
-    fn new(instance: &str, certificate: &str) -> Checked<Self> {
-        if instance.is_empty() {
-            return Err(Invalid::new("must not be empty")).at("instance_name");
-        }
+    fn new(instance: &str, certificate: &str, providers: &CertificateProviders) -> Checked<Self> {
+        providers.check(instance)?;
         Ok(Self { instance: instance.into(), certificate: certificate.into() })
     }
 }
 
 impl Validation {
     #[expect(deprecated, reason = "istiod sends `match_subject_alt_names`")]
-    pub(super) fn from_proto(proto: &proto::CertificateValidationContext) -> Checked<Self> {
+    pub(super) fn from_proto(
+        proto: &proto::CertificateValidationContext,
+        providers: &CertificateProviders,
+    ) -> Checked<Self> {
         // Each of these narrows what is accepted, so none may be left aside.
         for (given, name) in [
             (!proto.verify_certificate_spki.is_empty(), "verify_certificate_spki"),
@@ -236,7 +250,7 @@ impl Validation {
             }
         }
         let roots = if let Some(plugin) = &proto.ca_certificate_provider_instance {
-            let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name);
+            let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name, providers);
             Some(RootSource::Provider(plugin.at("ca_certificate_provider_instance")?))
         } else if proto.system_root_certs.is_some() {
             Some(RootSource::System)

@@ -22,6 +22,7 @@ use std::task::{Context, Poll};
 /// An xDS client.
 pub struct Client<K: ResourceKind> {
     directory: Directory,
+    local: K::Local,
     /// One for each group of the directory.
     groups: Vec<Group<K>>,
     /// Subscribed names that nobody answers for.
@@ -68,11 +69,18 @@ pub struct Status<'a, K: ResourceKind> {
 impl<K: ResourceKind> Client<K> {
     /// A client that connects once it is polled.
     #[must_use]
-    pub fn new(directory: Directory, node: &Node, disk: Option<Disk>, environment: Environment) -> Self {
-        let groups =
-            directory.groups().iter().map(|servers| Group::new(servers, node, &environment)).collect();
+    pub fn new(
+        directory: Directory,
+        node: &Node,
+        local: K::Local,
+        disk: Option<Disk>,
+        environment: Environment,
+    ) -> Self {
+        let group = |servers| Group::new(servers, node, &local, &environment);
+        let groups = directory.groups().iter().map(group).collect();
         Self {
             directory,
+            local,
             groups,
             misnamed: BTreeMap::new(),
             spellings: BTreeMap::new(),
@@ -173,7 +181,7 @@ impl<K: ResourceKind> Client<K> {
         let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
         for name in added {
             let Some(Record { resource, version, .. }) = disk.get(kind, name) else { continue };
-            match kind.decode(name, resource, None) {
+            match kind.decode_for(&self.local, name, resource, None) {
                 Ok(value) => {
                     let (bytes, version) = (resource.clone(), version.as_str().into());
                     group.preload(kind, name, Present { value, bytes, version });

@@ -38,6 +38,7 @@ pub(super) struct Thing {
 
 impl ResourceKind for Toy {
     type Value = u32;
+    type Local = ();
     const ALL: &'static [Self] = &[Self::Whole, Self::Part];
 
     fn index(self) -> usize {
@@ -52,7 +53,7 @@ impl ResourceKind for Toy {
         self == Self::Whole
     }
 
-    fn decode(self, _name: &str, bytes: &Bytes, _previous: Option<&u32>) -> Result<u32, String> {
+    fn decode_for(self, (): &(), _: &str, bytes: &Bytes, _: Option<&u32>) -> Result<u32, String> {
         DECODED.set(DECODED.get() + 1);
         let thing = Thing::decode(&**bytes).map_err(|error| error.to_string())?;
         if thing.number == 0 { Err("number: must not be zero".to_owned()) } else { Ok(thing.number) }
@@ -70,7 +71,7 @@ impl Fixture {
     pub(super) fn with(protocol: Protocol, features: Features) -> Self {
         let now = Clock::system().now();
         let node = Node { id: "me".to_owned(), ..Default::default() };
-        let session = Session::new(node, DEFAULT_STREAM_BACKOFF, now).with(protocol, features);
+        let session = Session::new(node, DEFAULT_STREAM_BACKOFF, now).with(protocol, features, &());
         Self { session, subscribed: Default::default(), now, nonce: 0 }
     }
 

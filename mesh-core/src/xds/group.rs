@@ -23,6 +23,7 @@ use std::task::{Context, Poll};
 pub(super) struct Group<K: ResourceKind> {
     sources: Vec<Source>,
     node: Node,
+    local: K::Local,
     environment: Environment,
     /// Those that are tried.
     upstreams: Vec<Upstream<K>>,
@@ -49,10 +50,11 @@ enum Health {
 }
 
 impl<K: ResourceKind> Group<K> {
-    pub(super) fn new(servers: &Servers, node: &Node, environment: &Environment) -> Self {
+    pub(super) fn new(servers: &Servers, node: &Node, local: &K::Local, environment: &Environment) -> Self {
         let mut group = Self {
             sources: servers.sources.clone(),
             node: node.clone(),
+            local: local.clone(),
             environment: environment.clone(),
             upstreams: Vec::new(),
             fallback: Fallback::new(servers.sources.len(), servers.eager),
@@ -278,7 +280,7 @@ impl<K: ResourceKind> Group<K> {
 
     fn upstream(&self, index: usize) -> Upstream<K> {
         let source = self.sources[index].clone();
-        let mut session = source.session(&self.node, self.environment.clock.now());
+        let mut session = source.session(&self.node, &self.local, self.environment.clock.now());
         for (&kind, names) in K::ALL.iter().zip(&self.wanted) {
             let names: Vec<_> = names.iter().cloned().collect();
             session.change_subscription(kind, &names, &[]);

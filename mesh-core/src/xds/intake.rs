@@ -75,7 +75,7 @@ impl<K: ResourceKind> Table<K> {
         let bytes = Bytes::copy_from_slice(bytes);
         let decoded = match wrong {
             Some(reason) => Err(reason),
-            None => self.kind.decode(&name, &bytes, entry.value()),
+            None => self.kind.decode_for(&self.local, &name, &bytes, entry.value()),
         };
         entry.error = None;
         match decoded {

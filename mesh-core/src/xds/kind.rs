@@ -8,6 +8,8 @@ use std::hash::Hash;
 pub trait ResourceKind: Copy + Eq + Ord + Hash + Debug + Send + Sync + Unpin + 'static {
     /// A decoded, validated resource; cheap to clone.
     type Value: Clone + Debug + Send + Sync + Unpin + 'static;
+    /// What the process has that resources may refer to; cheap to clone. By default it has all that they could.
+    type Local: Clone + Debug + Default + Send + Sync + Unpin + 'static;
 
     /// Every kind, each at its own [`index`](Self::index), in the order in which they are asked for.
     const ALL: &'static [Self];
@@ -21,14 +23,33 @@ pub trait ResourceKind: Copy + Eq + Ord + Hash + Debug + Send + Sync + Unpin + '
     /// Whether a state-of-the-world response holds every resource, so that one left out does not exist.
     fn is_complete(self) -> bool;
 
-    /// Decodes and validates the resource `name`. The value may share `bytes`, and whatever did not change with
-    /// `previous`, the value that it replaces.
+    /// Decodes and validates the resource `name` for a process that has `local`. The value may share `bytes`, and whatever
+    /// did not change with `previous`, the value that it replaces.
     ///
     /// # Errors
     ///
     /// Why the resource is refused: `field path: reason`.
-    fn decode(self, name: &str, bytes: &Bytes, previous: Option<&Self::Value>)
-    -> Result<Self::Value, String>;
+    fn decode_for(
+        self,
+        local: &Self::Local,
+        name: &str,
+        bytes: &Bytes,
+        previous: Option<&Self::Value>,
+    ) -> Result<Self::Value, String>;
+
+    /// The same, for a process that has all that resources could refer to.
+    ///
+    /// # Errors
+    ///
+    /// As of [`decode_for`](Self::decode_for).
+    fn decode(
+        self,
+        name: &str,
+        bytes: &Bytes,
+        previous: Option<&Self::Value>,
+    ) -> Result<Self::Value, String> {
+        self.decode_for(&Self::Local::default(), name, bytes, previous)
+    }
 
     /// The kind with a type URL.
     #[must_use]

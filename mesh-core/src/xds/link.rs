@@ -39,12 +39,12 @@ pub(super) enum Link {
 
 impl Source {
     /// A session as this control plane wants it.
-    pub(super) fn session<K: ResourceKind>(&self, node: &Node, now: Instant) -> Session<K> {
+    pub(super) fn session<K: ResourceKind>(&self, node: &Node, local: &K::Local, now: Instant) -> Session<K> {
         let features = match self {
             Self::Server(Server { features, .. }) => features,
             Self::InProcess(control_plane) => {
                 let session = Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
-                return session.with(control_plane.protocol(), Features::default());
+                return session.with(control_plane.protocol(), Features::default(), local);
             }
         };
         let mut node = node.clone();
@@ -57,7 +57,7 @@ impl Source {
             ignore_resource_deletion: features.ignore_resource_deletion,
             resource_timer_is_transient_error: features.resource_timer_is_transient_error,
         };
-        Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now).with(protocol, features)
+        Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now).with(protocol, features, local)
     }
 
     pub(super) async fn open(&self, protocol: Protocol, environment: &Environment) -> Result<Link, String> {

@@ -61,7 +61,7 @@ impl Run {
     fn new(style: Style, wildcard: bool, seed: u64) -> Self {
         let now = Clock::system().now();
         let session = Session::new(Node::default(), DEFAULT_STREAM_BACKOFF, now);
-        let mut session = session.with(style.protocol, Default::default());
+        let mut session = session.with(style.protocol, Default::default(), &());
         if wildcard {
             session.add_all(Whole);
         }

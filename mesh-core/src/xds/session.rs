@@ -72,7 +72,11 @@ impl<K: ResourceKind> Session<K> {
             node,
             backoff,
             protocol: Protocol::StateOfTheWorld,
-            subscriptions: subscriptions(Protocol::StateOfTheWorld, Features::default()),
+            subscriptions: subscriptions(
+                Protocol::StateOfTheWorld,
+                Features::default(),
+                &K::Local::default(),
+            ),
             link: Link::Down { until: now, wait: Duration::ZERO },
             failures: 0,
             error: None,
@@ -81,11 +85,12 @@ impl<K: ResourceKind> Session<K> {
         }
     }
 
-    /// The same session, not used yet, for a control plane that speaks `protocol` and has `features`.
+    /// The same session, not used yet, for a control plane that speaks `protocol` and has `features`, and for a process that
+    /// has `local`.
     #[must_use]
-    pub fn with(mut self, protocol: Protocol, features: Features) -> Self {
+    pub fn with(mut self, protocol: Protocol, features: Features, local: &K::Local) -> Self {
         self.protocol = protocol;
-        self.subscriptions = subscriptions(protocol, features);
+        self.subscriptions = subscriptions(protocol, features, local);
         self
     }
 
@@ -264,8 +269,12 @@ impl<K: ResourceKind> Session<K> {
     }
 }
 
-fn subscriptions<K: ResourceKind>(protocol: Protocol, features: Features) -> Vec<Subscription<K>> {
-    K::ALL.iter().map(|&kind| Subscription::new(kind, protocol, features)).collect()
+fn subscriptions<K: ResourceKind>(
+    protocol: Protocol,
+    features: Features,
+    local: &K::Local,
+) -> Vec<Subscription<K>> {
+    K::ALL.iter().map(|&kind| Subscription::new(kind, protocol, features, local.clone())).collect()
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ enum Dialogue {
 }
 
 impl<K: ResourceKind> Subscription<K> {
-    pub(super) fn new(kind: K, protocol: Protocol, features: Features) -> Self {
+    pub(super) fn new(kind: K, protocol: Protocol, features: Features, local: K::Local) -> Self {
         let dialogue = match protocol {
             Protocol::StateOfTheWorld => Dialogue::StateOfTheWorld(Sotw::default()),
             Protocol::Delta => Dialogue::Delta(Delta::default()),
         };
-        Self { table: Table::new(kind, features), dialogue }
+        Self { table: Table::new(kind, features, local), dialogue }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry<K::Value>> {

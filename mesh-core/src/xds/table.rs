@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(super) struct Table<K: ResourceKind> {
     pub(super) kind: K,
     pub(super) features: Features,
+    pub(super) local: K::Local,
     pub(super) entries: HashMap<Arc<str>, Entry<K::Value>>,
     /// The names subscribed to.
     names: BTreeSet<Arc<str>>,
@@ -54,10 +55,11 @@ pub(super) enum Added {
 }
 
 impl<K: ResourceKind> Table<K> {
-    pub(super) fn new(kind: K, features: Features) -> Self {
+    pub(super) fn new(kind: K, features: Features, local: K::Local) -> Self {
         Self {
             kind,
             features,
+            local,
             entries: HashMap::new(),
             names: BTreeSet::new(),
             wildcard: false,
