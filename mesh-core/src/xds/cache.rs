@@ -111,6 +111,8 @@ pub struct Rejection {
     pub bytes: Bytes,
     /// When it came last.
     pub at: Instant,
+    /// Whether it was refused for the type it was said to have, so that its bytes were not looked at.
+    pub(super) foreign: bool,
 }
 
 /// An error that the control plane reports for a resource (gRFC A88).

@@ -212,3 +212,21 @@ fn a_resource_of_the_wrong_type_is_refused_by_its_name() {
     assert_eq!(lines[2], "b: the response mentions this resource twice");
     assert_eq!((f.value(Part, "a"), f.value(Part, "b")), (None, Some(2)));
 }
+
+#[test]
+fn a_resource_refused_for_its_type_is_accepted_once_the_type_is_right() {
+    let mut f = Fixture::delta();
+    f.subscribe(Part, &["a"]);
+    f.delta_request();
+    let right = resource(Part, "a", "1", 1);
+    let of_type = |type_url: &str| {
+        let value = right.resource.clone().unwrap().value;
+        Resource { resource: Some(Any { type_url: type_url.into(), value }), ..right.clone() }
+    };
+    assert_eq!(f.send_delta(Part, vec![of_type("t")], &[]), ["a"]);
+    assert!(f.send_delta(Part, vec![of_type("t")], &[]).is_empty(), "the same again");
+    assert_eq!(f.send_delta(Part, vec![of_type("u")], &[]), ["a"], "another reason");
+    assert_eq!(f.send_delta(Part, vec![right], &[]), ["a"]);
+    assert_eq!(f.value(Part, "a"), Some(1));
+    assert!(f.session.get(Part, "a").unwrap().rejection.is_none());
+}

@@ -105,6 +105,17 @@ fn not_found_is_a_deletion_that_says_why() {
 }
 
 #[test]
+fn that_something_unknown_is_not_found_is_no_news() {
+    let mut f = Fixture::delta();
+    f.session.add_all(Whole);
+    f.delta_request();
+    assert!(report(&mut f, Whole, "a", 5, "no such service").is_empty());
+    assert_eq!(report(&mut f, Whole, "a", 7, "not yours"), ["a"]);
+    assert_eq!(report(&mut f, Whole, "a", 5, "no such service"), ["a"]);
+    assert!(f.session.get(Whole, "a").is_none());
+}
+
+#[test]
 fn deletions_are_ignored_where_the_bootstrap_says_so() {
     let mut f = holding(Features { ignore_resource_deletion: true, ..Features::default() });
     assert_eq!(f.send(Whole, vec![]), ["a"]);

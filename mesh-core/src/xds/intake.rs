@@ -65,6 +65,7 @@ impl<K: ResourceKind> Table<K> {
         let version = if item.version.is_empty() { version.shared() } else { item.version.into() };
         if let Some(rejection) = &mut entry.rejection
             && rejection.bytes == bytes
+            && wrong.as_ref().map_or(!rejection.foreign, |reason| *reason == rejection.reason)
         {
             refusals.add(&name, &rejection.reason);
             self.received.invalid += 1;
@@ -73,6 +74,7 @@ impl<K: ResourceKind> Table<K> {
         }
         // A copy, because a slice would keep the whole response alive.
         let bytes = Bytes::copy_from_slice(bytes);
+        let foreign = wrong.is_some();
         let decoded = match wrong {
             Some(reason) => Err(reason),
             None => self.kind.decode_for(&self.local, &name, &bytes, entry.value()),
@@ -89,7 +91,7 @@ impl<K: ResourceKind> Table<K> {
             Err(reason) => {
                 self.received.invalid += 1;
                 refusals.add(&name, &reason);
-                entry.rejection = Some(Rejection { version, reason, bytes, at: now });
+                entry.rejection = Some(Rejection { version, reason, bytes, at: now, foreign });
                 if entry.present().is_none() || self.features.fail_on_data_errors {
                     entry.state = State::Pending;
                 }
@@ -107,7 +109,8 @@ impl<K: ResourceKind> Table<K> {
 
     /// The control plane reports an error.
     pub(super) fn report(&mut self, now: Instant, error: &wire::Reported<'_>, refusals: &mut Refusals) {
-        let Some(name) = self.mention(error.name, true, refusals) else { return };
+        // What is not there and was not known before is no news.
+        let Some(name) = self.mention(error.name, error.code != NOT_FOUND, refusals) else { return };
         let reported = Reported { code: error.code, message: error.message.to_owned() };
         let Some(entry) = self.entries.get_mut(&name) else { return };
         entry.deadline = None;
