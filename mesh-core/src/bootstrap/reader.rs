@@ -63,18 +63,24 @@ impl<'a> Object<'a> {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 
-    /// The complaint `why` about a field.
+    /// The complaint `why` about a field, which is called as it is written.
     pub(super) fn complain(&self, field: &str, why: impl std::fmt::Display) -> String {
-        format!("{}: {why}", self.path(field))
+        format!("{}: {why}", self.path(self.key(field).unwrap_or(field)))
+    }
+
+    /// How a field is written, if it is there.
+    fn key(&self, field: &str) -> Option<&'a str> {
+        let suffixed = || self.fields.keys().find(|key| key.strip_suffix(EXPERIMENTAL) == Some(field));
+        let exact = self.fields.get_key_value(field).map(|(key, _)| key);
+        exact.or_else(suffixed).map(String::as_str)
     }
 
     /// A field; `null` is as good as none. What gRPC still calls experimental may be written with the suffix for that.
     pub(super) fn get(&mut self, field: &'static str) -> Option<Item<'a>> {
         #[cfg(test)]
         self.notes.asked.borrow_mut().insert(field.to_owned());
-        let suffixed = || self.fields.keys().find(|key| key.strip_suffix(EXPERIMENTAL) == Some(field));
-        let key = if self.fields.contains_key(field) { field } else { suffixed()?.as_str() };
-        let (key, value) = self.fields.get_key_value(key)?;
+        let key = self.key(field)?;
+        let value = self.fields.get(key)?;
         self.known.insert(key);
         let path = self.path(key);
         (!value.is_null()).then_some(Item { path, value, notes: self.notes })
