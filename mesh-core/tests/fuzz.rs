@@ -1,54 +1,117 @@
-//! The fuzz targets on stable Rust: each body on its seeds and on bounded numbers of mutations of them, the same in
-//! every run.
+//! The fuzz targets on stable Rust: each on its seeds and on a bounded number of mutations of them, the same in every run.
 
+mod answers;
 #[path = "../fuzz/bodies/mod.rs"]
 pub mod bodies;
+#[path = "../fuzz/seeds.rs"]
+pub mod seeds;
 
+use allocation_counter::measure;
 use mesh_core::clock::Clock;
+use seeds::{Target, targets};
 
-/// Inputs per target.
-const ROUNDS: usize = 5_000;
+/// Memory that any input may take, in bytes: above all compiled regular expressions.
+const MEMORY: usize = 8 << 20;
+/// Memory that each byte of an input may take beside that: a field of a few bytes can make a large structure.
+const MEMORY_PER_BYTE: usize = 1_000;
 
-/// Runs `body` on each of `seeds`, and on mutations and splices of them.
-fn exercise(body: fn(&[u8]), seeds: &[Vec<u8>]) {
-    let random = Clock::seeded(4);
-    let below = |n: usize| (random.entropy() % n.max(1) as u64) as usize;
-    seeds.iter().for_each(|seed| body(seed));
-    for _ in 0..ROUNDS {
-        let mut data = if seeds.is_empty() { Vec::new() } else { seeds[below(seeds.len())].clone() };
-        for _ in 0..=below(8) {
-            let at = below(data.len() + 1);
-            match below(6) {
-                0 => data.insert(at, random.entropy() as u8),
-                1 => data.extend((0..below(64)).map(|_| random.entropy() as u8)),
-                2 => data.truncate(at),
-                3 if !seeds.is_empty() => {
-                    let other = &seeds[below(seeds.len())];
-                    data.truncate(at);
-                    data.extend_from_slice(&other[below(other.len() + 1)..]);
-                }
-                _ if at < data.len() => data[at] ^= 1 << below(8),
-                _ => data.push(0),
-            }
+/// Runs a target on its seeds, on `rounds` mutations and splices of them, and on bytes without any sense.
+fn exercise(name: &str, rounds: usize) {
+    let Target { run, seeds, .. } = targets().into_iter().find(|target| target.name == name).unwrap();
+    let seeds: Vec<_> = seeds.into_iter().collect();
+    assert!(!seeds.is_empty());
+    let run = |input: &[u8]| {
+        let taken = measure(|| run(input)).bytes_max as usize;
+        let limit = MEMORY + MEMORY_PER_BYTE * input.len();
+        assert!(taken <= limit, "{} bytes take {taken} bytes of memory", input.len());
+    };
+    seeds.iter().for_each(|seed| run(seed));
+    let mut random = Random(Clock::seeded(4));
+    for _ in 0..rounds {
+        let mut input = seeds[random.below(seeds.len())].clone();
+        for _ in 0..=random.below(8) {
+            random.mutate(&mut input, &seeds);
         }
-        body(&data);
+        run(&input);
+    }
+    for _ in 0..rounds {
+        let len = random.below(200);
+        run(&random.bytes(len));
+    }
+}
+
+struct Random(Clock);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        (self.0.entropy() % n.max(1) as u64) as usize
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.0.entropy() as u8
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.byte()).collect()
+    }
+
+    /// Changes, adds, takes away or doubles some bytes, or goes on with those of another seed.
+    fn mutate(&mut self, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+        let at = self.below(input.len() + 1);
+        let end = (at + 1 + self.below(40)).min(input.len());
+        match self.below(8) {
+            0 => input.insert(at, self.byte()),
+            1 => {
+                let len = self.below(64);
+                input.extend(self.bytes(len));
+            }
+            2 => input.truncate(at),
+            3 => drop(input.drain(at..end)),
+            4 => {
+                let part = input[at..end].to_vec();
+                input.splice(at..at, part);
+            }
+            5 => {
+                let other = &seeds[self.below(seeds.len())];
+                input.truncate(at);
+                input.extend_from_slice(&other[self.below(other.len() + 1)..]);
+            }
+            6 if at < input.len() => input[at] = self.byte(),
+            _ if at < input.len() => input[at] ^= 1 << self.below(8),
+            _ => input.push(0),
+        }
+    }
+}
+
+#[test]
+fn the_recorded_answers_are_accepted_by_the_session() {
+    for seed in seeds::recorded_sessions() {
+        let received = bodies::session::drive(&seed);
+        assert!(received.valid > 1 && received.invalid == 0, "{received:?}");
     }
 }
 
 #[test]
 fn session() {
-    let random = Clock::seeded(5);
-    let mut seeds: Vec<Vec<u8>> =
-        (0..64).map(|_| (0..400).map(|_| random.entropy() as u8).collect()).collect();
-    for (choice, seed) in seeds.iter_mut().enumerate() {
-        // Each kind of session, subscribed to everything that has a name, with a stream.
-        let mut start = vec![choice as u8];
-        for kind in 0..4 {
-            (0..6).for_each(|name| start.extend([0, kind, name]));
-        }
-        start.push(2);
-        start.append(seed);
-        *seed = start;
-    }
-    exercise(bodies::session::run, &seeds);
+    exercise("session", 3_000);
+}
+
+#[test]
+fn decode() {
+    exercise("decode", 20_000);
+}
+
+#[test]
+fn decode_after() {
+    exercise("decode_after", 10_000);
+}
+
+#[test]
+fn bootstrap() {
+    exercise("bootstrap", 20_000);
+}
+
+#[test]
+fn disk() {
+    exercise("disk", 5_000);
 }

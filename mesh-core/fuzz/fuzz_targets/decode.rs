@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../bodies/resources.rs"]
-mod bodies;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::decode(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mesh_core_fuzz::decode::run(data));

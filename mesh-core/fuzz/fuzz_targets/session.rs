@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../bodies/mod.rs"]
-pub mod bodies;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::session::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mesh_core_fuzz::session::run(data));

@@ -7,6 +7,7 @@ use mesh_core::resource::Kind;
 use mesh_core::xds::kind::ResourceKind;
 use mesh_proto::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
 use prost::Message;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,14 +24,47 @@ pub(crate) struct Answer {
     pub(crate) bytes: Bytes,
 }
 
+/// The answers of one folder: those that one client got, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conversation {
+    /// Whether they are of the delta protocol.
+    pub(crate) delta: bool,
+    /// The responses as they came.
+    pub(crate) responses: Vec<Vec<u8>>,
+    /// The resources in them.
+    pub(crate) answers: Vec<Answer>,
+}
+
 /// Every recorded resource.
 pub(crate) fn answers() -> Vec<Answer> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
+    let root = root();
+    files(&root).iter().flat_map(|path| read(&root, path)).collect()
+}
+
+/// Every recorded response, by the client that got it.
+pub(crate) fn conversations() -> Vec<Conversation> {
+    let root = root();
+    let mut conversations: BTreeMap<PathBuf, Conversation> = BTreeMap::new();
+    for path in files(&root) {
+        let folder = path.parent().unwrap().to_owned();
+        let conversation = conversations.entry(folder.clone()).or_default();
+        conversation.delta = folder.ends_with("sidecar");
+        conversation.responses.push(fs::read(&path).unwrap());
+        conversation.answers.extend(read(&root, &path));
+    }
+    conversations.into_values().collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded")
+}
+
+fn files(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    collect(&root, &mut files);
+    collect(root, &mut files);
     files.sort();
     assert!(files.len() > 300, "only {} recorded answers", files.len());
-    files.iter().flat_map(|path| read(&root, path)).collect()
+    files
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
