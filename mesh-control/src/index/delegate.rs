@@ -124,10 +124,7 @@ fn fits(outer: &HttpMatch, inner: &HttpMatch) -> bool {
 }
 
 fn is_narrower(outer: &StringMatch, inner: &StringMatch) -> bool {
-    if outer == &StringMatch::default() || inner == &StringMatch::default() {
-        return outer == inner;
-    }
-    // Whether one expression is within another cannot be told.
+    // Whether one expression is within another cannot be told, and istiod does not look into a mere presence either.
     if outer.regex.is_some() || inner.regex.is_some() {
         return false;
     }

@@ -24,6 +24,7 @@ fn an_inner_path_must_lie_within_the_outer_one() {
     assert!(!is_narrower(&exact("/team"), &prefix("/team")));
     let regex = StringMatch { regex: Some(".*".into()), ..StringMatch::default() };
     assert!(!is_narrower(&regex, &exact("/team")));
+    assert!(!is_narrower(&StringMatch::default(), &StringMatch::default()));
 }
 
 #[test]

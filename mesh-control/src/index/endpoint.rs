@@ -6,7 +6,7 @@ use crate::model::values::{Labels, subset};
 use crate::model::workload_entry::WorkloadEntry;
 use crate::model::{Config, Meta, Object};
 use crate::translate::Locality;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,8 +21,17 @@ pub(crate) struct EndpointSet {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
+/// Who the endpoints of a service may say they are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Identities {
+    /// The accounts that they run under, in the namespace of the service.
+    pub(crate) accounts: BTreeSet<String>,
+    /// Whole names beside those.
+    pub(crate) others: BTreeSet<String>,
+}
+
 /// Where an endpoint listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Address {
     Ip(String),
     /// A path, or a name that begins with `@`.
@@ -57,8 +66,8 @@ impl Endpoint {
 #[derive(Debug)]
 pub(super) struct Endpoints {
     sets: HashMap<(String, String), Arc<EndpointSet>>,
-    /// The service accounts of each set, which change less often.
-    accounts: HashMap<(String, String), Arc<Vec<String>>>,
+    /// Who they may say they are, which changes less often.
+    identities: HashMap<(String, String), Arc<Identities>>,
     /// Who runs at an address, by namespace.
     at_address: HashMap<(String, String), (Labels, Locality)>,
 }
@@ -67,15 +76,19 @@ impl Endpoints {
     pub(super) fn new(config: &Config, previous: Option<&Self>) -> Self {
         let workloads = Workloads::new(&config.workload_entries);
         let mut sets: HashMap<(String, String), EndpointSet> = HashMap::new();
+        let mut names: HashMap<(String, String), Identities> = HashMap::new();
         for entry in by_age(&config.service_entries) {
             let endpoints = of_entry(entry, &workloads);
             for host in &entry.spec.hosts {
                 let key = (host.to_ascii_lowercase(), entry.meta.namespace.clone());
+                let names = names.entry(key.clone()).or_default();
+                names.others.extend(entry.spec.subject_alt_names.iter().cloned());
+                let accounts = endpoints.iter().map(|it| it.service_account.clone());
+                names.accounts.extend(accounts.filter(|name| !name.is_empty()));
                 sets.entry(key).or_default().endpoints.extend(endpoints.iter().cloned());
             }
         }
         let mut at_address = HashMap::new();
-        let mut accounts = HashMap::new();
         for (key, set) in &sets {
             for endpoint in &set.endpoints {
                 if let Address::Ip(ip) = &endpoint.address {
@@ -85,27 +98,27 @@ impl Endpoints {
                         .or_insert_with(|| (endpoint.labels.clone(), endpoint.locality.clone()));
                 }
             }
-            let mut names: Vec<String> = set.endpoints.iter().map(|it| it.service_account.clone()).collect();
-            names.retain(|name| !name.is_empty());
-            names.sort();
-            names.dedup();
-            let known = previous.and_then(|previous| previous.accounts.get(key));
-            accounts.insert(key.clone(), keep(known, names));
         }
+        let identities = names.into_iter().map(|(key, names)| {
+            let known = previous.and_then(|previous| previous.identities.get(&key));
+            let names = keep(known, names);
+            (key, names)
+        });
+        let identities = identities.collect();
         let sets = sets.into_iter().map(|(key, set)| {
             let known = previous.and_then(|previous| previous.sets.get(&key));
             let set = keep(known, set);
             (key, set)
         });
-        Self { sets: sets.collect(), accounts, at_address }
+        Self { sets: sets.collect(), identities, at_address }
     }
 
     pub(super) fn find(&self, host: &str, namespace: &str) -> Option<&Arc<EndpointSet>> {
         self.sets.get(&(host.to_owned(), namespace.to_owned()))
     }
 
-    pub(super) fn accounts(&self, host: &str, namespace: &str) -> Option<&Arc<Vec<String>>> {
-        self.accounts.get(&(host.to_owned(), namespace.to_owned()))
+    pub(super) fn identities(&self, host: &str, namespace: &str) -> Option<&Arc<Identities>> {
+        self.identities.get(&(host.to_owned(), namespace.to_owned()))
     }
 
     /// The labels and the locality of what runs at an address.
@@ -150,8 +163,10 @@ fn of_entry(entry: &Object<ServiceEntry>, workloads: &Workloads<'_>) -> Vec<Endp
     let nameless = Meta::default();
     let inside = entry.spec.endpoints.iter().filter_map(|it| endpoint(&entry.spec, it, &nameless));
     let selected = entry.spec.workload_selector.iter().flat_map(|selector| {
-        let selected = workloads.select(&entry.meta.namespace, &selector.labels);
-        selected.into_iter().filter_map(|it| endpoint(&entry.spec, &it.spec, &it.meta))
+        let selected = workloads.select(&entry.meta.namespace, &selector.labels).into_iter();
+        let of_workload = |it: &Object<WorkloadEntry>| endpoint(&entry.spec, &it.spec, &it.meta);
+        // A socket file can only be written inside of the ServiceEntry.
+        selected.filter_map(of_workload).filter(|it| matches!(it.address, Address::Ip(_)))
     });
     inside.chain(selected).collect()
 }
@@ -162,7 +177,7 @@ fn endpoint(service: &ServiceEntry, entry: &WorkloadEntry, meta: &Meta) -> Optio
         None => Address::Ip(entry.address.parse::<IpAddr>().ok()?.to_string()),
     };
     let ports = service.ports.iter().map(|port| {
-        let own = entry.ports.get(&port.name).copied();
+        let own = entry.ports.get(&port.name).copied().filter(|port| *port > 0);
         let target = if port.target_port == 0 { port.number } else { port.target_port };
         (port.name.as_str().into(), own.unwrap_or(target))
     });

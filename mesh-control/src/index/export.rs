@@ -23,15 +23,24 @@ pub(super) enum Nearness {
 impl Export {
     /// What an object in namespace `own` says, or else the mesh. Without either, everyone sees it.
     pub(super) fn new(export_to: &[String], default: &[String], own: &str) -> Self {
-        let names = if export_to.is_empty() { default } else { export_to };
-        if names.is_empty() || names.iter().any(|name| name == "*") {
+        let says = |names: &[String], word: &str| names.iter().any(|name| name == word);
+        if export_to.is_empty() {
+            // Of the mesh only these two words count.
+            return match default {
+                [] => Self::Everyone,
+                _ if says(default, ".") => Self::Own,
+                _ if says(default, "*") => Self::Everyone,
+                _ => Self::Nobody,
+            };
+        }
+        if says(export_to, "*") {
             return Self::Everyone;
         }
-        if names.iter().any(|name| name == "~") {
+        if says(export_to, "~") {
             return Self::Nobody;
         }
-        let names: BTreeSet<String> =
-            names.iter().map(|name| if name == "." { own.to_owned() } else { name.clone() }).collect();
+        let whole = |name: &String| if name == "." { own.to_owned() } else { name.clone() };
+        let names: BTreeSet<String> = export_to.iter().map(whole).collect();
         if names.len() == 1 && names.contains(own) { Self::Own } else { Self::Namespaces(names) }
     }
 
@@ -68,5 +77,7 @@ mod tests {
         assert_eq!(nearness(&[], &["."], "other"), None);
         assert_eq!(nearness(&["*"], &["."], "other"), Some(Nearness::Public));
         assert_eq!(nearness(&["~"], &[], "shop"), None);
+        assert_eq!(nearness(&[], &["*", "."], "other"), None);
+        assert_eq!(nearness(&[], &["other"], "other"), None);
     }
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 /// The domain of every service of the cluster.
 const CLUSTER_DOMAIN: &str = "svc.cluster.local";
 
-/// The whole name of a host that an object in `namespace` names. A name with a dot counts as whole.
+/// The whole name of a host that an object in `namespace` names. A name with a dot counts as whole, and so does an address.
 pub(super) fn complete(host: &str, namespace: &str) -> String {
     let host = host.to_ascii_lowercase();
-    if host.is_empty() || host.contains('.') || host.starts_with('*') {
+    if host.is_empty() || host.contains('.') || host.contains(':') || host.starts_with('*') {
         host
     } else {
         format!("{host}.{namespace}.{CLUSTER_DOMAIN}")
@@ -16,7 +16,7 @@ pub(super) fn complete(host: &str, namespace: &str) -> String {
 }
 
 /// Whether a wildcard covers a host, which may be a wildcard too.
-pub(super) fn covers(wildcard: &str, host: &str) -> bool {
+pub(crate) fn covers(wildcard: &str, host: &str) -> bool {
     match wildcard.strip_prefix('*') {
         Some(suffix) => host.strip_prefix('*').unwrap_or(host).ends_with(suffix),
         None => wildcard == host,
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(complete("Echo", "shop"), "echo.shop.svc.cluster.local");
         assert_eq!(complete("echo.shop", "other"), "echo.shop");
         assert_eq!(complete("*", "shop"), "*");
+        assert_eq!(complete("2001:db8::1", "shop"), "2001:db8::1");
     }
 
     #[test]

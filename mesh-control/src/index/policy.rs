@@ -1,16 +1,15 @@
 //! DestinationRules by host, merged and found as istiod does.
 
-use super::export::Export;
 use super::hosts::{HostMap, complete};
 use super::{by_age, keep};
 use crate::model::destination_rule::{DestinationRule, Subset};
 use crate::model::traffic_policy::TrafficPolicy;
-use crate::model::values::{Labels, subset};
+use crate::model::values::Labels;
 use crate::model::{MeshConfig, Object};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// All DestinationRules of one namespace for one host, in one.
+/// DestinationRules of one namespace for one host, in one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Policy {
     pub(crate) traffic_policy: Option<TrafficPolicy>,
@@ -19,20 +18,49 @@ pub(crate) struct Policy {
     namespace: String,
     /// Only for clients of its namespace with these labels.
     selector: Option<Labels>,
-    export: Export,
+    /// The namespaces that see it; all if empty or if `*` is among them.
+    export_to: BTreeSet<String>,
 }
 
 impl Policy {
+    fn new(rule: &Object<DestinationRule>) -> Self {
+        let (spec, namespace) = (&rule.spec, &rule.meta.namespace);
+        let selector = spec.workload_selector.as_ref().map(|selector| selector.match_labels.clone());
+        let whole = |name: &String| if name == "." { namespace.clone() } else { name.clone() };
+        let export_to = match selector {
+            Some(_) => BTreeSet::from([namespace.clone()]),
+            None if spec.export_to.iter().any(|name| name == "*") => BTreeSet::from(["*".to_owned()]),
+            None => spec.export_to.iter().map(whole).collect(),
+        };
+        Self {
+            traffic_policy: spec.traffic_policy.clone(),
+            subsets: spec.subsets.clone(),
+            host: complete(&spec.host, namespace),
+            namespace: namespace.clone(),
+            selector,
+            export_to,
+        }
+    }
+
     pub(crate) fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|subset| subset.name == name)
     }
 
-    pub(super) fn selector(&self) -> Option<&Labels> {
-        self.selector.as_ref()
+    /// The labels that clients in `namespace` need to have, if it is for some of these only.
+    pub(super) fn selector(&self, namespace: &str) -> Option<&Labels> {
+        self.selector.as_ref().filter(|_| self.namespace == namespace)
     }
 
-    /// Takes over what an younger rule has and this one has not.
-    fn merge(&mut self, rule: &DestinationRule) {
+    pub(super) fn is_for_all_workloads(&self) -> bool {
+        self.selector.is_none()
+    }
+
+    fn is_seen_from(&self, namespace: &str) -> bool {
+        self.export_to.is_empty() || self.export_to.contains("*") || self.export_to.contains(namespace)
+    }
+
+    /// Takes over what a younger rule has and this one has not.
+    fn merge(&mut self, rule: &Self) {
         for other in &rule.subsets {
             if self.subset(&other.name).is_none() {
                 self.subsets.push(other.clone());
@@ -44,18 +72,18 @@ impl Policy {
     }
 }
 
-#[derive(Debug, Default)]
-struct InNamespace {
-    /// For clients of the namespace.
-    own: HostMap<Vec<Arc<Policy>>>,
-    /// For others.
-    exported: HostMap<Vec<Arc<Policy>>>,
-}
+/// Policies by host. Several of one host differ in who sees them.
+type ByHost = HostMap<Vec<Arc<Policy>>>;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Policies {
     root: String,
-    namespaces: HashMap<String, InNamespace>,
+    /// By namespace, for clients of it.
+    own: HashMap<String, ByHost>,
+    /// By namespace, for clients of others.
+    exported: HashMap<String, ByHost>,
+    /// Of the root namespace, for its own clients alone.
+    in_root: ByHost,
 }
 
 impl Policies {
@@ -64,78 +92,101 @@ impl Policies {
         mesh: &MeshConfig,
         previous: Option<&Self>,
     ) -> Self {
-        let mut merged: Vec<Policy> = Vec::new();
-        let mut places: HashMap<(String, String), Vec<usize>> = HashMap::new();
-        for rule in by_age(rules) {
-            let namespace = &rule.meta.namespace;
-            let host = complete(&rule.spec.host, namespace);
-            let selector = rule.spec.workload_selector.as_ref().map(|selector| selector.match_labels.clone());
-            let export = match selector {
-                Some(_) => Export::Own,
-                None => {
-                    Export::new(&rule.spec.export_to, &mesh.default_destination_rule_export_to, namespace)
-                }
+        let (mut own, mut exported, mut in_root) =
+            (HashMap::<_, Drafts>::new(), HashMap::<_, Drafts>::new(), Drafts::default());
+        let private_by_default = mesh.default_destination_rule_export_to.iter().any(|name| name == ".");
+        let mut rules = by_age(rules);
+        // Those for some workloads come before those for all.
+        rules.sort_by_key(|rule| rule.spec.workload_selector.is_none());
+        for rule in rules {
+            let policy = Policy::new(rule);
+            let namespace = policy.namespace.clone();
+            let private = match policy.export_to.len() {
+                0 => private_by_default,
+                many => many == 1 && policy.export_to.contains(&namespace),
             };
-            let places = places.entry((namespace.clone(), host.clone())).or_default();
-            let same = places
-                .iter()
-                .find(|place| merged[**place].selector == selector && merged[**place].export == export);
-            if let Some(place) = same {
-                merged[*place].merge(&rule.spec);
-                continue;
+            if policy.is_seen_from(&namespace) {
+                add(own.entry(namespace.clone()).or_default(), policy.clone());
             }
-            places.push(merged.len());
-            let (traffic_policy, subsets) = (rule.spec.traffic_policy.clone(), rule.spec.subsets.clone());
-            merged.push(Policy {
-                traffic_policy,
-                subsets,
-                host,
-                namespace: namespace.clone(),
-                selector,
-                export,
-            });
-        }
-        let mut all = Self { root: mesh.root_namespace.clone(), namespaces: HashMap::new() };
-        for policy in merged {
-            let known = previous.and_then(|previous| previous.namespaces.get(&policy.namespace));
-            let known = known.and_then(|known| {
-                let known = [known.own.get(&policy.host), known.exported.get(&policy.host)];
-                known.into_iter().flatten().flatten().find(|known| ***known == policy)
-            });
-            let policy = keep(known, policy);
-            let here = all.namespaces.entry(policy.namespace.clone()).or_default();
-            if policy.export.nearness(&policy.namespace, &policy.namespace).is_some() {
-                here.own.entry(&policy.host).push(policy.clone());
-            }
-            if policy.export != Export::Own {
-                here.exported.entry(&policy.host).push(policy.clone());
+            if !private {
+                add(exported.entry(namespace).or_default(), policy);
+            } else if namespace == mesh.root_namespace {
+                add(&mut in_root, policy);
             }
         }
-        all
+        let all = |drafts: HashMap<String, Drafts>, previous: Option<&HashMap<String, ByHost>>| {
+            let shared = |(namespace, drafts): (String, Drafts)| {
+                let known = previous.and_then(|previous| previous.get(&namespace));
+                (namespace, share(drafts, known))
+            };
+            drafts.into_iter().map(shared).collect()
+        };
+        Self {
+            root: mesh.root_namespace.clone(),
+            own: all(own, previous.map(|previous| &previous.own)),
+            exported: all(exported, previous.map(|previous| &previous.exported)),
+            in_root: share(in_root, previous.map(|previous| &previous.in_root)),
+        }
     }
 
     /// What may hold for a service when a client in `namespace` calls it: of the client's namespace, else of the service's, else of the root's.
-    pub(super) fn find(&self, host: &str, service_namespace: &str, namespace: &str) -> &[Arc<Policy>] {
-        let own = self.namespaces.get(namespace).and_then(|here| {
-            // Rules of the root namespace are for everyone, and those of the service come before them.
-            if namespace == self.root { here.own.exact(host) } else { here.own.matching(host).next() }
-        });
-        own.or_else(|| self.exported(service_namespace, host, namespace))
-            .or_else(|| self.exported(&self.root, host, namespace))
-            .map_or(&[], Vec::as_slice)
+    pub(super) fn find(&self, host: &str, service_namespace: &str, namespace: &str) -> Vec<&Arc<Policy>> {
+        // Rules of the root namespace are for everyone, and those of the service come before them.
+        let own = if namespace == self.root { Some(&self.in_root) } else { self.own.get(namespace) };
+        if let Some(found) = own.and_then(|own| own.matching(host).next()) {
+            return found.iter().collect();
+        }
+        let found = self.exported(service_namespace, host, namespace);
+        if found.is_empty() { self.exported(&self.root, host, namespace) } else { found }
     }
 
-    /// The most specific of what `owner` lets others see, if `namespace` is among them.
-    fn exported(&self, owner: &str, host: &str, namespace: &str) -> Option<&Vec<Arc<Policy>>> {
-        let policies = self.namespaces.get(owner)?.exported.matching(host).next()?;
-        let seen = policies.iter().any(|policy| policy.export.nearness(owner, namespace).is_some());
-        seen.then_some(policies)
+    /// Of the most specific that `owner` lets others see, those that `namespace` sees.
+    fn exported(&self, owner: &str, host: &str, namespace: &str) -> Vec<&Arc<Policy>> {
+        let policies = self.exported.get(owner).and_then(|exported| exported.matching(host).next());
+        policies.into_iter().flatten().filter(|policy| policy.is_seen_from(namespace)).collect()
     }
 }
 
-/// Whether a policy is for a client with these labels.
-pub(super) fn selects(selector: &Labels, labels: &Labels) -> bool {
-    subset(selector, labels)
+/// Policies under construction, by host.
+type Drafts = BTreeMap<String, Vec<Policy>>;
+
+/// Merges a rule into the older ones of its host with which it goes together, and lets it stand beside the others.
+fn add(drafts: &mut Drafts, mut rule: Policy) {
+    let known = drafts.entry(rule.host.clone()).or_default();
+    let mut stands = true;
+    for policy in known.iter_mut() {
+        let same = rule.export_to == policy.export_to;
+        let wider = !policy.export_to.is_empty() && rule.export_to.is_superset(&policy.export_to);
+        let other_workloads = rule.selector.is_some() && rule.selector != policy.selector;
+        if !(same || wider) || other_workloads {
+            continue;
+        }
+        policy.merge(&rule);
+        if rule.selector != policy.selector {
+            // What some workloads have now, the others need too.
+            continue;
+        }
+        // Where the older one is seen, the rule is part of it.
+        rule.export_to.retain(|name| !policy.export_to.contains(name));
+        stands &= !same && !rule.export_to.is_empty();
+    }
+    if stands {
+        known.push(rule);
+    }
+}
+
+/// Takes the allocations of before for what is the same as before.
+fn share(drafts: Drafts, previous: Option<&ByHost>) -> ByHost {
+    let mut by_host = ByHost::default();
+    for (host, policies) in drafts {
+        let known = previous.and_then(|previous| previous.get(&host));
+        let shared = |policy: Policy| {
+            let known = known.and_then(|known| known.iter().find(|known| ***known == policy));
+            keep(known, policy)
+        };
+        *by_host.entry(&host) = policies.into_iter().map(shared).collect();
+    }
+    by_host
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ const HOST: &str = "echo.shop.svc.cluster.local";
 
 /// The number of the rule that a client in `namespace` has.
 fn found(policies: &Policies, namespace: &str) -> Option<i32> {
-    let policy = policies.find(HOST, "shop", namespace).first()?;
+    let policies = policies.find(HOST, "shop", namespace);
+    let policy = policies.iter().rfind(|policy| policy.is_for_all_workloads())?;
     policy
         .traffic_policy
         .as_ref()?
@@ -42,7 +43,7 @@ fn the_clients_namespace_comes_before_the_services_and_that_before_the_root() {
     ]);
     assert_eq!(found(&policies, "client"), Some(3));
     assert_eq!(found(&policies, "other"), Some(2));
-    assert_eq!(found(&policies, "istio-system"), Some(1));
+    assert_eq!(found(&policies, "istio-system"), Some(2));
 }
 
 #[test]
@@ -76,4 +77,35 @@ fn a_rule_with_selector_stands_apart_and_stays_at_home() {
     ]);
     assert_eq!(policies.find(HOST, "shop", "shop").len(), 2);
     assert_eq!(found(&policies, "other"), Some(2));
+}
+
+#[test]
+fn clients_of_the_root_namespace_have_its_own_rules_only_after_those_of_the_service() {
+    let both = [("istio-system", "root", HOST, "", 1), ("shop", "wild", "*.shop.svc.cluster.local", "", 2)];
+    assert_eq!(found(&policies(&both), "istio-system"), Some(2));
+    let private = [("istio-system", "root", "*", "exportTo: ['.'],", 1), both[1]];
+    assert_eq!(found(&policies(&private), "istio-system"), Some(1));
+    assert_eq!(found(&policies(&private), "third"), Some(2));
+}
+
+#[test]
+fn rules_for_different_namespaces_stand_side_by_side() {
+    let policies = policies(&[
+        ("shop", "a", HOST, "exportTo: [one],", 1),
+        ("shop", "b", HOST, "exportTo: [two],", 2),
+        ("shop", "c", HOST, "exportTo: [two, three], subsets: [{name: v1}],", 3),
+    ]);
+    let of = |namespace| (found(&policies, namespace), policies.find(HOST, "shop", namespace).len());
+    assert_eq!(of("one"), (Some(1), 1));
+    assert_eq!(of("two"), (Some(2), 1));
+    assert_eq!(of("three"), (Some(3), 1));
+    assert_eq!(of("four"), (None, 0));
+    // What is merged is seen where the older rule is.
+    assert!(policies.find(HOST, "shop", "two")[0].subset("v1").is_some());
+}
+
+#[test]
+fn of_rules_that_do_not_go_together_the_youngest_counts() {
+    let policies = policies(&[("shop", "a", HOST, "exportTo: ['.'],", 1), ("shop", "b", HOST, "", 2)]);
+    assert_eq!((found(&policies, "shop"), found(&policies, "other")), (Some(2), Some(2)));
 }

@@ -1,7 +1,7 @@
 //! VirtualServices by the hosts they are about.
 
 use super::delegate;
-use super::export::Export;
+use super::export::{Export, Nearness};
 use super::hosts::{HostMap, complete};
 use super::{by_age, keep};
 use crate::model::http_route::HttpRoute;
@@ -16,20 +16,28 @@ pub(crate) struct Rules {
     pub(crate) name: String,
     pub(crate) namespace: String,
     pub(crate) http: Vec<HttpRoute>,
-    hosts: Vec<String>,
+    /// The names they are about.
+    pub(crate) hosts: Vec<String>,
+    created: String,
     export: Export,
 }
 
 impl Rules {
+    /// Rules with a lesser one come first for clients in `namespace`; `None` if they do not see them. What is theirs
+    /// alone comes before what is meant for them and that before what is for everyone; of these the older.
+    pub(super) fn rank(&self, namespace: &str) -> Option<impl Ord + use<'_>> {
+        let nearness: Nearness = self.export.nearness(&self.namespace, namespace)?;
+        Some((nearness, &self.created, &self.name, &self.namespace))
+    }
+
     pub(super) fn is_seen_from(&self, namespace: &str) -> bool {
-        self.export.nearness(&self.namespace, namespace).is_some()
+        self.rank(namespace).is_some()
     }
 }
 
 #[derive(Debug)]
 pub(super) struct AllRules {
     by_name: HashMap<(String, String), Arc<Rules>>,
-    /// The older ones of a host first.
     by_host: HostMap<Vec<Arc<Rules>>>,
 }
 
@@ -70,16 +78,30 @@ impl AllRules {
 
     /// The rules for a service that clients in `namespace` see, in the order in which they are to be tried.
     ///
-    /// All that name the host itself, the oldest first. Only without any of these a wildcard counts, and of those the oldest of the most specific alone.
+    /// All that name the host itself. Only without any of these a wildcard counts, and of those the first of the most specific alone.
     pub(super) fn find(&self, host: &str, namespace: &str) -> Vec<Arc<Rules>> {
-        let seen = |rules: &&Arc<Rules>| rules.is_seen_from(namespace);
-        let own: Vec<Arc<Rules>> =
-            self.by_host.exact(host).into_iter().flatten().filter(seen).cloned().collect();
+        let own = in_order(self.by_host.exact(host).into_iter().flatten(), namespace);
         if !own.is_empty() {
             return own;
         }
-        self.by_host.matching(host).find_map(|rules| rules.iter().find(seen)).into_iter().cloned().collect()
+        let mut wild = self.by_host.matching(host).map(|rules| in_order(rules, namespace));
+        wild.find_map(|rules| rules.into_iter().next()).into_iter().collect()
     }
+
+    /// All rules that clients in `namespace` see, in the order in which they are to be tried.
+    pub(super) fn all(&self, namespace: &str) -> Vec<Arc<Rules>> {
+        in_order(self.by_name.values(), namespace)
+    }
+}
+
+/// What clients in `namespace` see of some rules, in the order in which they are to be tried.
+pub(super) fn in_order<'a>(
+    rules: impl IntoIterator<Item = &'a Arc<Rules>>,
+    namespace: &str,
+) -> Vec<Arc<Rules>> {
+    let mut seen: Vec<_> = rules.into_iter().filter(|rules| rules.is_seen_from(namespace)).cloned().collect();
+    seen.sort_by(|one, other| one.rank(namespace).cmp(&other.rank(namespace)));
+    seen
 }
 
 fn with_complete_names(service: &Object<VirtualService>, mesh: &MeshConfig) -> Rules {
@@ -97,6 +119,7 @@ fn with_complete_names(service: &Object<VirtualService>, mesh: &MeshConfig) -> R
         namespace: namespace.clone(),
         http,
         hosts: service.spec.hosts.iter().map(|host| complete(host, namespace)).collect(),
+        created: service.meta.created.clone(),
         export: Export::new(&service.spec.export_to, &mesh.default_virtual_service_export_to, namespace),
     }
 }

@@ -3,21 +3,20 @@
 use super::export::{Export, Nearness};
 use super::protocol::Protocol;
 use super::{by_age, keep};
-use crate::model::service_entry::{Location, ServiceEntry};
+use crate::model::service_entry::{Resolution, ServiceEntry};
+use crate::model::values::{Labels, Selector};
 use crate::model::{MeshConfig, Object};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// One host of a ServiceEntry, without its endpoints.
+/// One host of a ServiceEntry, or of several in one namespace, without its endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Service {
     pub(crate) host: Arc<str>,
     pub(crate) namespace: Arc<str>,
-    /// Its virtual addresses, blocks left out.
-    pub(crate) addresses: Vec<String>,
+    /// Where it listens: the first of its virtual addresses, a block if it is one.
+    pub(crate) address: Option<Arc<str>>,
     pub(crate) ports: Vec<Port>,
-    /// Whether it is part of the mesh, so that its endpoints have identities.
-    pub(crate) internal: bool,
     export: Export,
 }
 
@@ -27,6 +26,17 @@ pub(crate) struct Port {
     pub(crate) number: u32,
     pub(crate) name: Arc<str>,
     pub(crate) protocol: Protocol,
+    /// The virtual address by which clients may call it. Of several, istiod knows the last here.
+    pub(crate) address: Option<Arc<str>>,
+}
+
+/// What ServiceEntries of one host and namespace must have in common to make one service. Of others, the oldest counts alone.
+#[derive(PartialEq)]
+struct Nature<'a> {
+    resolution: Resolution,
+    labels: &'a Labels,
+    selector: Option<&'a Selector>,
+    export_to: &'a [String],
 }
 
 impl Service {
@@ -34,8 +44,18 @@ impl Service {
         self.ports.iter().find(|port| port.number == number)
     }
 
-    pub(super) fn nearness(&self, namespace: &str) -> Option<Nearness> {
+    fn nearness(&self, namespace: &str) -> Option<Nearness> {
         self.export.nearness(&self.namespace, namespace)
+    }
+
+    /// Takes over the ports that only a younger entry has.
+    fn add(&mut self, ports: impl Iterator<Item = Port>) {
+        for port in ports {
+            match self.ports.iter_mut().find(|known| known.number == port.number) {
+                Some(known) => known.address = port.address,
+                None => self.ports.push(port),
+            }
+        }
     }
 }
 
@@ -52,24 +72,52 @@ impl Services {
         mesh: &MeshConfig,
         previous: Option<&Self>,
     ) -> Self {
-        let mut by_host: BTreeMap<Arc<str>, Vec<Arc<Service>>> = BTreeMap::new();
-        for entry in by_age(entries) {
+        let mut entries = by_age(entries);
+        // Where two claim a host and are of the same age, their namespaces decide.
+        entries.sort_by_key(|entry| (&entry.meta.created, &entry.meta.namespace));
+        let mut services: BTreeMap<Arc<str>, Vec<(Nature<'_>, Service)>> = BTreeMap::new();
+        for entry in entries {
+            let spec = &entry.spec;
             let namespace: Arc<str> = entry.meta.namespace.as_str().into();
-            for host in &entry.spec.hosts {
+            let addresses: Vec<Arc<str>> = spec.addresses.iter().map(|it| single(it).into()).collect();
+            for host in &spec.hosts {
                 let host: Arc<str> = host.to_ascii_lowercase().into();
-                let service = Service {
-                    host: host.clone(),
-                    namespace: namespace.clone(),
-                    addresses: entry.spec.addresses.iter().filter_map(|address| single(address)).collect(),
-                    ports: entry.spec.ports.iter().map(port).collect(),
-                    internal: entry.spec.location == Location::MeshInternal,
-                    export: Export::new(&entry.spec.export_to, &mesh.default_service_export_to, &namespace),
+                let nature = Nature {
+                    resolution: spec.resolution,
+                    labels: &entry.meta.labels,
+                    selector: spec.workload_selector.as_ref(),
+                    export_to: &spec.export_to,
                 };
-                let known = previous.and_then(|previous| previous.by_host.get(&host));
-                let known = known.and_then(|known| known.iter().find(|known| ***known == service));
-                by_host.entry(host).or_default().push(keep(known, service));
+                let known = services.entry(host.clone()).or_default();
+                let same =
+                    known.iter_mut().find(|(it, service)| *it == nature && service.namespace == namespace);
+                let ports = spec.ports.iter().map(|it| port(it, addresses.last()));
+                match same {
+                    Some((_, service)) => service.add(ports),
+                    None => known.push((
+                        nature,
+                        Service {
+                            host,
+                            namespace: namespace.clone(),
+                            address: addresses.first().cloned(),
+                            ports: ports.collect(),
+                            export: Export::new(&spec.export_to, &mesh.default_service_export_to, &namespace),
+                        },
+                    )),
+                }
             }
         }
+        let by_host: BTreeMap<Arc<str>, Vec<Arc<Service>>> = services
+            .into_iter()
+            .map(|(host, services)| {
+                let known = previous.and_then(|previous| previous.by_host.get(&host));
+                let shared = |service: Service| {
+                    let known = known.and_then(|known| known.iter().find(|known| ***known == service));
+                    keep(known, service)
+                };
+                (host, services.into_iter().map(|(_, service)| shared(service)).collect())
+            })
+            .collect();
         let mut by_port: HashMap<u32, Vec<Arc<Service>>> = HashMap::new();
         for service in by_host.values().flatten() {
             for port in &service.ports {
@@ -79,10 +127,14 @@ impl Services {
         Self { by_host, by_port }
     }
 
-    /// The service of this name that clients in `namespace` see: the nearest, and of those the oldest.
+    /// The service of this name that clients in `namespace` see: the one of their own namespace, else one that is meant for
+    /// them, else any; of those the oldest.
     pub(super) fn find(&self, host: &str, namespace: &str) -> Option<&Arc<Service>> {
         let services = self.by_host.get(host)?.iter();
-        let near = services.filter_map(|service| Some((service.nearness(namespace)?, service)));
+        let near = services.filter_map(|service| {
+            let nearness = service.nearness(namespace)?;
+            Some(((*service.namespace != *namespace, nearness), service))
+        });
         near.min_by_key(|(nearness, _)| *nearness).map(|(_, service)| service)
     }
 
@@ -97,16 +149,23 @@ impl Services {
     }
 }
 
-/// An address that is no block, or a block of one.
-fn single(address: &str) -> Option<String> {
+/// An address, and a block of one as the address in it.
+fn single(address: &str) -> &str {
     match address.split_once('/') {
-        None => Some(address.to_owned()),
-        Some((address, bits)) => {
-            (bits == if address.contains(':') { "128" } else { "32" }).then(|| address.to_owned())
-        }
+        Some((inside, bits)) if bits == if inside.contains(':') { "128" } else { "32" } => inside,
+        _ => address,
     }
 }
 
-fn port(port: &crate::model::service_entry::ServicePort) -> Port {
-    Port { number: port.number, name: port.name.as_str().into(), protocol: Protocol::of(port) }
+fn port(port: &crate::model::service_entry::ServicePort, address: Option<&Arc<str>>) -> Port {
+    Port {
+        number: port.number,
+        name: port.name.as_str().into(),
+        protocol: Protocol::of(port),
+        address: address.cloned(),
+    }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

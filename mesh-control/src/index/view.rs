@@ -1,9 +1,9 @@
 //! What one client sees of an index, and a log of what was looked at.
 
 use super::Index;
-use super::endpoint::{EndpointSet, place_labels};
-use super::policy::{Policy, selects};
-use super::rules::Rules;
+use super::endpoint::{EndpointSet, Identities, place_labels};
+use super::policy::Policy;
+use super::rules::{self, Rules};
 use super::service::Service;
 use crate::model::MeshConfig;
 use crate::model::values::{Labels, subset};
@@ -11,9 +11,9 @@ use crate::translate::{Locality, NodeView};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// How many services may share a port before a client gets only the one it asks for.
+/// How many services may share a port, and how many rules there may be, before a client gets only the service it asks for.
 ///
-/// istiod up to 1.30 sends with each route configuration the virtual hosts of every service that has the port; a client
+/// istiod up to 1.30 sends with each route configuration the virtual hosts of everything that has the port; a client
 /// picks by name and needs one. That grows with the square of the services, so that beyond this number we do as later versions do.
 const NEIGHBOURS: usize = 100;
 
@@ -30,13 +30,11 @@ pub(crate) struct Client {
 impl Client {
     /// A client that runs at the address of an endpoint of its namespace has that endpoint's labels and locality, as for istiod.
     pub(crate) fn new(node: &NodeView, index: &Index) -> Self {
-        let (mut labels, locality) = match index.endpoints.at(&node.ip, &node.namespace) {
-            Some((labels, locality)) => (labels.clone(), locality.clone()),
-            None => (node.labels.clone(), node.locality.clone()),
-        };
+        let known = node.addresses.iter().find_map(|ip| index.endpoints.at(ip, &node.namespace));
+        let (mut labels, locality) =
+            known.cloned().unwrap_or_else(|| (node.labels.clone(), node.locality.clone()));
         place_labels(&mut labels, &locality, &node.cluster, &node.network);
-        let domain = format!("{}.{}", node.namespace, node.domain);
-        Self { namespace: node.namespace.clone(), domain, labels, locality }
+        Self { namespace: node.namespace.clone(), domain: node.domain.clone(), labels, locality }
     }
 }
 
@@ -52,9 +50,10 @@ pub(crate) enum Read {
     Service(String, Option<Arc<Service>>),
     Neighbours(u32, Option<Vec<Arc<Service>>>),
     Rules(Arc<str>, Vec<Arc<Rules>>),
+    AllRules(Option<Vec<Arc<Rules>>>),
     Policy(Arc<Service>, Option<Arc<Policy>>),
     Endpoints(Arc<Service>, Option<Arc<EndpointSet>>),
-    Accounts(Arc<Service>, Option<Arc<Vec<String>>>),
+    Identities(Arc<Service>, Option<Arc<Identities>>),
 }
 
 /// What one client sees.
@@ -154,6 +153,24 @@ impl<'a> View<'a> {
         rules
     }
 
+    /// All rules, in the order in which they are to be tried; `None` if there are too many.
+    pub(crate) fn all_rules(&self) -> Option<Vec<Arc<Rules>>> {
+        let rules = self.find_all_rules();
+        self.log(Read::AllRules(rules.clone()));
+        rules
+    }
+
+    fn find_all_rules(&self) -> Option<Vec<Arc<Rules>>> {
+        Some(self.index.rules.all(&self.client.namespace)).filter(|rules| rules.len() <= NEIGHBOURS)
+    }
+
+    /// Rules without those that come twice, in the order in which they are to be tried.
+    pub(crate) fn in_order(&self, rules: &[Arc<Rules>]) -> Vec<Arc<Rules>> {
+        let mut rules = rules::in_order(rules, &self.client.namespace);
+        rules.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        rules
+    }
+
     /// How a service is to be called.
     pub(crate) fn policy(&self, service: &Arc<Service>) -> Option<Arc<Policy>> {
         let policy = self.find_policy(service);
@@ -162,12 +179,13 @@ impl<'a> View<'a> {
     }
 
     fn find_policy(&self, service: &Service) -> Option<Arc<Policy>> {
-        let found = self.index.policies.find(&service.host, &service.namespace, &self.client.namespace);
-        let chosen = |policy: &&Arc<Policy>| {
-            policy.selector().is_some_and(|wanted| selects(wanted, &self.client.labels))
-        };
-        let general = |policy: &&Arc<Policy>| policy.selector().is_none();
-        found.iter().find(chosen).or_else(|| found.iter().find(general)).cloned()
+        let Client { namespace, labels, .. } = self.client;
+        let found = self.index.policies.find(&service.host, &service.namespace, namespace);
+        let chosen =
+            |policy: &&&Arc<Policy>| policy.selector(namespace).is_some_and(|wanted| subset(wanted, labels));
+        let general = |policy: &&&Arc<Policy>| policy.is_for_all_workloads();
+        let policy = found.iter().find(chosen).or_else(|| found.iter().rfind(general))?;
+        Some(Arc::clone(policy))
     }
 
     pub(crate) fn endpoints(&self, service: &Arc<Service>) -> Option<Arc<EndpointSet>> {
@@ -176,11 +194,11 @@ impl<'a> View<'a> {
         endpoints
     }
 
-    /// The service accounts of a service's endpoints.
-    pub(crate) fn accounts(&self, service: &Arc<Service>) -> Option<Arc<Vec<String>>> {
-        let accounts = self.index.endpoints.accounts(&service.host, &service.namespace).cloned();
-        self.log(Read::Accounts(service.clone(), accounts.clone()));
-        accounts
+    /// Who a service's endpoints may say they are.
+    pub(crate) fn identities(&self, service: &Arc<Service>) -> Option<Arc<Identities>> {
+        let identities = self.index.endpoints.identities(&service.host, &service.namespace).cloned();
+        self.log(Read::Identities(service.clone(), identities.clone()));
+        identities
     }
 
     /// Whether something still looks as it did, to this client and in this index.
@@ -195,6 +213,13 @@ impl<'a> View<'a> {
         fn same_list<T>(one: &[Arc<T>], other: &[Arc<T>]) -> bool {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
         }
+        fn same_lists<T>(one: Option<Vec<Arc<T>>>, other: &Option<Vec<Arc<T>>>) -> bool {
+            match (one, other) {
+                (Some(one), Some(other)) => same_list(&one, other),
+                (None, None) => true,
+                _ => false,
+            }
+        }
         let (index, client) = (self.index, self.client);
         match read {
             Read::Home { namespace, domain } => *namespace == client.namespace && *domain == client.domain,
@@ -204,18 +229,15 @@ impl<'a> View<'a> {
             Read::Locality(locality) => client.locality == *locality,
             Read::Mesh(mesh) => Arc::ptr_eq(mesh, &index.mesh),
             Read::Service(host, service) => same(self.find_service(host).as_ref(), service.as_ref()),
-            Read::Neighbours(port, seen) => match (self.find_neighbours(*port), seen) {
-                (Some(now), Some(seen)) => same_list(&now, seen),
-                (None, None) => true,
-                _ => false,
-            },
+            Read::Neighbours(port, seen) => same_lists(self.find_neighbours(*port), seen),
             Read::Rules(host, rules) => same_list(&index.rules.find(host, &client.namespace), rules),
+            Read::AllRules(seen) => same_lists(self.find_all_rules(), seen),
             Read::Policy(service, policy) => same(self.find_policy(service).as_ref(), policy.as_ref()),
             Read::Endpoints(service, seen) => {
                 same(index.endpoints.find(&service.host, &service.namespace), seen.as_ref())
             }
-            Read::Accounts(service, seen) => {
-                same(index.endpoints.accounts(&service.host, &service.namespace), seen.as_ref())
+            Read::Identities(service, seen) => {
+                same(index.endpoints.identities(&service.host, &service.namespace), seen.as_ref())
             }
         }
     }

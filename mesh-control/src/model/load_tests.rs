@@ -32,12 +32,20 @@ fn an_unknown_field_is_told_with_file_line_and_path() {
 
 #[test]
 fn a_field_not_acted_on_is_a_warning_that_names_it() {
-    let (config, problems) = parse(&format!("{ECHO}  subjectAltNames: [a]\n"));
+    let (config, problems) = parse(
+        "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: echo, namespace: shop}
+spec: {host: echo, trafficPolicy: {connectionPool: {http: {maxRetries: 3}}}}
+",
+    );
     assert_eq!(
         problems.warnings,
-        ["a.yaml:8: ServiceEntry shop/echo: spec.subjectAltNames: known, but not acted on yet"]
+        [
+            "a.yaml:4: DestinationRule shop/echo: spec.trafficPolicy.connectionPool.http.maxRetries: known, but not acted on yet"
+        ]
     );
-    assert_eq!((problems.errors.len(), config.service_entries.len()), (0, 1));
+    assert_eq!((problems.errors.len(), config.destination_rules.len()), (0, 1));
 }
 
 #[test]

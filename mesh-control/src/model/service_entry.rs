@@ -1,6 +1,6 @@
 //! ServiceEntry: a service, its ports and where it runs.
 
-use super::values::{Labels, Selector, Unused};
+use super::values::{Labels, Selector};
 use super::workload_entry::WorkloadEntry;
 use serde::Deserialize;
 
@@ -24,8 +24,8 @@ pub struct ServiceEntry {
     pub workload_selector: Option<Selector>,
     /// Who sees the service: `*`, `.`, `~` or namespaces. Everyone if empty, unless the mesh says otherwise.
     pub export_to: Vec<String>,
-    /// Names to expect in the certificates of the endpoints.
-    pub subject_alt_names: Option<Unused<Vec<String>>>,
+    /// Names to expect in the certificates of the endpoints, beside those of their accounts.
+    pub subject_alt_names: Vec<String>,
 }
 
 /// A port of a service.
@@ -34,9 +34,9 @@ pub struct ServiceEntry {
 pub struct ServicePort {
     /// The port that clients name.
     pub number: u32,
-    /// What is spoken there; if empty, the name tells.
+    /// What is spoken there; if empty, requests are taken for HTTP.
     pub protocol: String,
-    /// The name; its part before the first `-` may tell the protocol.
+    /// The name, by which endpoints may give it another number.
     pub name: String,
     /// The port of the endpoints, if it is another one.
     pub target_port: u32,

@@ -28,7 +28,7 @@ pub(super) fn apply(
     authority: Option<String>,
 ) -> Option<Target> {
     if let Some(redirect) = &http.redirect {
-        route.action = Some(route::route::Action::Redirect(self::redirect(redirect, context.port)));
+        route.action = self::redirect(redirect, context.port).map(route::route::Action::Redirect);
         return None;
     }
     if let Some(response) = &http.direct_response {
@@ -93,9 +93,7 @@ fn single(
     if let Some(authority) = authority.filter(|_| authority_is_free) {
         action.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(authority));
     }
-    let hash = hash_policy(context, destination);
-    let hashes = hash.is_some();
-    action.hash_policy.extend(hash);
+    let hashes = add_hash(&mut action.hash_policy, context, destination);
     (Some(Target { host: destination.host.clone(), port }), hashes)
 }
 
@@ -106,7 +104,7 @@ fn weighted(
 ) -> ClusterWeight {
     let nowhere = Destination::default();
     let destination = to.destination.as_ref().unwrap_or(&nowhere);
-    hashes.extend(hash_policy(context, destination));
+    add_hash(hashes, context, destination);
     let mut weight = ClusterWeight {
         name: cluster(destination, port(context, destination)),
         weight: Some(proto::uint32(u32::try_from(to.weight).unwrap_or(0))),
@@ -133,9 +131,17 @@ fn port(context: &Context<'_>, destination: &Destination) -> u32 {
     }
 }
 
-fn hash_policy(context: &Context<'_>, destination: &Destination) -> Option<route_action::HashPolicy> {
-    let service = context.view.service(&destination.host)?;
-    hash::of_destination(&*context.view.policy(&service)?, destination)
+/// Adds what a destination is hashed by. Whether it is, even if nothing is said to hash.
+fn add_hash(
+    hashes: &mut Vec<route_action::HashPolicy>,
+    context: &Context<'_>,
+    destination: &Destination,
+) -> bool {
+    let Some(service) = context.view.service(&destination.host) else { return false };
+    let policy = context.view.policy(&service);
+    let hash = policy.as_deref().and_then(|policy| hash::of_destination(policy, destination));
+    hashes.extend(hash.and_then(hash::policy_of));
+    hash.is_some()
 }
 
 fn mirrors(context: &Context<'_>, http: &HttpRoute) -> Vec<route_action::RequestMirrorPolicy> {
@@ -168,7 +174,8 @@ fn mirrored_share(percentage: Option<Percent>, old: Option<u32>) -> Option<Fract
     }
 }
 
-fn redirect(redirect: &Redirect, listener_port: u32) -> route::RedirectAction {
+/// `None` if the status is one that xDS has no word for.
+fn redirect(redirect: &Redirect, listener_port: u32) -> Option<route::RedirectAction> {
     let mut port = match (redirect.port, redirect.derive_port) {
         (Some(port), _) => port,
         (None, Some(DerivePort::FromRequestPort)) => listener_port,
@@ -180,13 +187,14 @@ fn redirect(redirect: &Redirect, listener_port: u32) -> route::RedirectAction {
         port = 0;
     }
     let code = match redirect.redirect_code {
+        0 | 301 => RedirectResponseCode::MovedPermanently,
         302 => RedirectResponseCode::Found,
         303 => RedirectResponseCode::SeeOther,
         307 => RedirectResponseCode::TemporaryRedirect,
         308 => RedirectResponseCode::PermanentRedirect,
-        _ => RedirectResponseCode::MovedPermanently,
+        _ => return None,
     };
-    route::RedirectAction {
+    Some(route::RedirectAction {
         host_redirect: redirect.authority.clone(),
         port_redirect: port,
         response_code: code.into(),
@@ -195,7 +203,7 @@ fn redirect(redirect: &Redirect, listener_port: u32) -> route::RedirectAction {
         scheme_rewrite_specifier: (!redirect.scheme.is_empty())
             .then(|| SchemeRewriteSpecifier::SchemeRedirect(redirect.scheme.clone())),
         ..Default::default()
-    }
+    })
 }
 
 fn direct_response(response: &DirectResponse) -> route::DirectResponseAction {
@@ -211,3 +219,7 @@ fn direct_response(response: &DirectResponse) -> route::DirectResponseAction {
     });
     route::DirectResponseAction { status: response.status, body, ..Default::default() }
 }
+
+#[cfg(test)]
+#[path = "action_tests.rs"]
+mod tests;

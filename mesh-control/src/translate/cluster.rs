@@ -63,24 +63,32 @@ fn apply(cluster: &mut cluster::Cluster, view: &View<'_>, service: &Arc<Service>
 fn load_balancer(cluster: &mut cluster::Cluster, balancer: &LoadBalancer) {
     let Some(hash) = &balancer.consistent_hash else {
         let policy = match balancer.simple {
-            Some(Simple::LeastRequest | Simple::LeastConn) => LbPolicy::LeastRequest,
-            // The others are not for this dialect.
+            Some(Simple::LeastRequest) => LbPolicy::LeastRequest,
+            // The others are not for this dialect, nor is the old name of this one.
             _ => LbPolicy::RoundRobin,
         };
         cluster.lb_policy = policy.into();
         return;
     };
+    // A size of 0 leaves it to the client.
+    let size = |size: u64| (size > 0).then(|| proto::uint64(size));
     if let Some(maglev) = &hash.maglev {
         cluster.lb_policy = LbPolicy::Maglev.into();
-        let table_size = (maglev.table_size > 0).then(|| proto::uint64(maglev.table_size));
-        cluster.lb_config = Some(LbConfig::MaglevLbConfig(MaglevLbConfig { table_size }));
+        let config = |it| LbConfig::MaglevLbConfig(MaglevLbConfig { table_size: Some(it) });
+        cluster.lb_config = size(maglev.table_size).map(config);
         return;
     }
-    let sizes = [hash.ring_hash.as_ref().map_or(0, |ring| ring.minimum_ring_size), hash.minimum_ring_size];
-    let size = sizes.into_iter().find(|size| *size > 0).unwrap_or(RING_SIZE);
+    let size = match &hash.ring_hash {
+        Some(ring) => size(ring.minimum_ring_size),
+        None => size(hash.minimum_ring_size).or_else(|| size(RING_SIZE)),
+    };
+    let config = |it| {
+        LbConfig::RingHashLbConfig(RingHashLbConfig { minimum_ring_size: Some(it), ..Default::default() })
+    };
     cluster.lb_policy = LbPolicy::RingHash.into();
-    cluster.lb_config = Some(LbConfig::RingHashLbConfig(RingHashLbConfig {
-        minimum_ring_size: Some(proto::uint64(size)),
-        ..Default::default()
-    }));
+    cluster.lb_config = size.map(config);
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

@@ -1,36 +1,39 @@
 //! The names under which a client may call a service.
 
-use crate::index::Service;
+use crate::index::{Port, Service};
 use std::collections::HashSet;
 
-/// Every name of a service at a port, with and without the port: the whole one, the short ones that fit the client's domain, and its addresses.
-pub(super) fn domains(service: &Service, port: u32, client_domain: &str) -> Vec<String> {
+/// Every name of a service at a port, with and without the port: the whole one, the short ones that fit the client's domain, and its address.
+pub(super) fn domains(service: &Service, port: &Port, client_domain: &str) -> Vec<String> {
     let host = &*service.host;
     let mut names = vec![host.to_owned(), format!("{host}.")];
     names.extend(short_names(host, client_domain));
-    names.extend(service.addresses.iter().map(|address| bracketed(address)));
-    names
-        .into_iter()
-        .flat_map(|name| {
-            let with_port = format!("{name}:{port}");
-            [name, with_port]
-        })
-        .collect()
+    names.extend(port.address.as_deref().map(str::to_owned));
+    names.into_iter().flat_map(|name| of_host(&name, port.number)).collect()
 }
 
-/// Drops the domains that an earlier virtual host has, and short names that are whole names of other services.
-pub(super) fn without_taken(
-    domains: Vec<String>,
+/// The names of a host that is no service: only as it is written.
+pub(super) fn of_host(host: &str, port: u32) -> Vec<String> {
+    vec![bracketed(host), with_port(host, port)]
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(super) fn with_port(host: &str, port: u32) -> String {
+    format!("{}:{port}", bracketed(host))
+}
+
+/// Drops short names that are whole names of other services.
+pub(super) fn without_foreign(
+    mut domains: Vec<String>,
     host: &str,
     whole_names: &HashSet<&str>,
-    taken: &mut HashSet<String>,
 ) -> Vec<String> {
     let bare = |domain: &str| domain.rsplit_once(':').map_or(domain, |(name, _)| name).to_owned();
-    let foreign = |domain: &String| {
+    domains.retain(|domain| {
         let bare = bare(domain);
-        bare != host && whole_names.contains(bare.as_str())
-    };
-    domains.into_iter().filter(|domain| !foreign(domain) && taken.insert(domain.clone())).collect()
+        bare == host || !whole_names.contains(bare.as_str())
+    });
+    domains
 }
 
 /// `echo.shop.svc.cluster.local` is `echo` to its own namespace, and `echo.shop` to every namespace of the cluster.
@@ -70,16 +73,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_belongs_to_one_virtual_host() {
+    fn a_short_name_gives_way_to_a_service_of_that_name() {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let mut taken = HashSet::from(["echo".to_owned()]);
         let whole = HashSet::from(["echo.shop", "a.example"]);
-        let left = without_taken(
+        let left = without_foreign(
             names(&["a.example", "a.example:80", "echo", "echo.shop", "echo.shop:80"]),
             "a.example",
             &whole,
-            &mut taken,
         );
-        assert_eq!(left, names(&["a.example", "a.example:80"]));
+        assert_eq!(left, names(&["a.example", "a.example:80", "echo"]));
+    }
+
+    #[test]
+    fn addresses_of_the_newer_kind_stand_in_brackets() {
+        assert_eq!(of_host("::1", 80), ["[::1]", "[::1]:80"]);
+        assert_eq!(of_host("*.example.com", 80), ["*.example.com", "*.example.com:80"]);
     }
 }

@@ -3,13 +3,13 @@
 use super::key::ClusterKey;
 use super::merged::Merged;
 use super::{locality, proto};
-use crate::index::{Address, CLUSTER, Endpoint, View};
-use crate::model::traffic_policy::{LocalityLb, TlsMode};
+use crate::index::{Address, CLUSTER, Endpoint, Policy, View};
+use crate::model::traffic_policy::{LocalityLb, PortPolicy, TlsMode};
 use crate::translate::Locality;
 use endpoint::lb_endpoint::HostIdentifier;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::endpoint::v3 as endpoint;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Endpoints in one place, to be tried in one order.
 pub(super) struct Group<'a> {
@@ -38,9 +38,12 @@ pub(super) fn assignment(view: &View<'_>, name: &str) -> Option<endpoint::Cluste
     // A subset that nobody knows leaves nothing out; its cluster does not exist.
     let wanted = policy.as_ref().and_then(|policy| policy.subset(key.subset)).map(|subset| &subset.labels);
     let mut places: BTreeMap<&Locality, Vec<(&Endpoint, u32)>> = BTreeMap::new();
+    let mut seen = HashSet::new();
     for endpoint in &set.endpoints {
         let chosen = wanted.is_none_or(|wanted| crate::model::values::subset(wanted, &endpoint.labels));
-        if let (true, Some(port)) = (chosen, endpoint.port(&port.name)) {
+        let Some(port) = endpoint.port(&port.name).filter(|_| chosen) else { continue };
+        // Clients refuse an assignment that has an address twice. istiod writes it as often as it is given.
+        if seen.insert((&endpoint.address, port)) {
             places.entry(&endpoint.locality).or_default().push((endpoint, port));
         }
     }
@@ -48,15 +51,25 @@ pub(super) fn assignment(view: &View<'_>, name: &str) -> Option<endpoint::Cluste
         places.into_iter().map(|(locality, endpoints)| Group::new(locality, endpoints)).collect();
     let merged =
         policy.as_ref().map_or_else(Merged::default, |policy| Merged::new(policy, key.subset, key.port));
-    // Clients that are told of no TLS or of another one are not told of the mesh's.
-    let mesh_tls = merged.tls.is_none_or(|tls| tls.mode == TlsMode::IstioMutual);
+    let tls = policy.as_ref().and_then(|policy| tls_mode(policy, key.subset, key.port));
     if let Some(setting) = locality_setting(view, &merged) {
         groups = locality::apply(view, setting, merged.outlier_detection.is_some(), groups);
     }
     Some(endpoint::ClusterLoadAssignment {
-        endpoints: groups.iter().map(|group| locality_endpoints(group, mesh_tls)).collect(),
+        endpoints: groups.iter().map(|group| locality_endpoints(group, tls)).collect(),
         ..empty
     })
+}
+
+/// The TLS that a rule asks for, whose clients need not be told of the endpoint's. Subsets do not inherit it here, and ports do.
+fn tls_mode(policy: &Policy, subset: &str, port: u32) -> Option<TlsMode> {
+    let traffic = match subset {
+        "" => policy.traffic_policy.as_ref(),
+        name => policy.subset(name)?.traffic_policy.as_ref(),
+    }?;
+    let is_it = |it: &&PortPolicy| it.port.is_some_and(|it| it.number == port);
+    let of_port = traffic.port_level_settings.iter().filter(is_it).find_map(|it| it.tls.as_ref());
+    of_port.or(traffic.tls.as_ref()).map(|tls| tls.mode)
 }
 
 /// The rule's setting, else the mesh's, unless it is switched off.
@@ -66,7 +79,7 @@ fn locality_setting<'a>(view: &View<'a>, merged: &Merged<'a>) -> Option<&'a Loca
     (setting.enabled != Some(false)).then_some(setting)
 }
 
-fn locality_endpoints(group: &Group<'_>, mesh_tls: bool) -> endpoint::LocalityLbEndpoints {
+fn locality_endpoints(group: &Group<'_>, tls: Option<TlsMode>) -> endpoint::LocalityLbEndpoints {
     endpoint::LocalityLbEndpoints {
         locality: Some(core::Locality {
             region: group.locality.region.clone(),
@@ -76,7 +89,7 @@ fn locality_endpoints(group: &Group<'_>, mesh_tls: bool) -> endpoint::LocalityLb
         lb_endpoints: group
             .endpoints
             .iter()
-            .map(|(endpoint, port)| lb_endpoint(endpoint, *port, mesh_tls))
+            .map(|(endpoint, port)| lb_endpoint(endpoint, *port, tls))
             .collect(),
         load_balancing_weight: Some(proto::uint32(group.weight)),
         priority: group.priority,
@@ -84,7 +97,7 @@ fn locality_endpoints(group: &Group<'_>, mesh_tls: bool) -> endpoint::LocalityLb
     }
 }
 
-fn lb_endpoint(it: &Endpoint, port: u32, mesh_tls: bool) -> endpoint::LbEndpoint {
+fn lb_endpoint(it: &Endpoint, port: u32, tls: Option<TlsMode>) -> endpoint::LbEndpoint {
     let address = match &it.address {
         Address::Ip(ip) => proto::socket_address(ip.clone(), port),
         Address::Unix(path) => core::Address {
@@ -100,15 +113,19 @@ fn lb_endpoint(it: &Endpoint, port: u32, mesh_tls: bool) -> endpoint::LbEndpoint
             ..Default::default()
         })),
         load_balancing_weight: Some(proto::uint32(it.weight)),
-        metadata: Some(metadata(it, mesh_tls)),
+        metadata: Some(metadata(it, tls)),
         ..Default::default()
     }
 }
 
 /// How the endpoint takes TLS, and which workload it is.
-fn metadata(it: &Endpoint, mesh_tls: bool) -> core::Metadata {
+fn metadata(it: &Endpoint, tls: Option<TlsMode>) -> core::Metadata {
     let mut filter_metadata = vec![("istio".to_owned(), proto::strings([("workload", workload(it))]))];
-    if mesh_tls && !matches!(it.tls_mode.as_str(), "" | "disabled") {
+    let told = match tls {
+        Some(mode) => mode == TlsMode::IstioMutual && !matches!(it.tls_mode.as_str(), "" | "disabled"),
+        None => it.tls_mode == "istio",
+    };
+    if told {
         let mode = proto::strings([("tlsMode", it.tls_mode.clone())]);
         filter_metadata.push(("envoy.transport_socket_match".to_owned(), mode));
     }
@@ -131,3 +148,7 @@ fn workload(it: &Endpoint) -> String {
         };
     format!("{name};{namespace};{canonical};{revision};{CLUSTER}")
 }
+
+#[cfg(test)]
+#[path = "endpoints_tests.rs"]
+mod tests;

@@ -2,12 +2,11 @@
 
 use super::proto;
 use crate::model::http_route::{Cors, Fault, GRPC_STATUSES, UnmatchedPreflights};
-use crate::model::values::{Percent, StringMatch};
+use crate::model::values::StringMatch;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::extensions::filters::common::fault::v3 as common;
 use mesh_proto::envoy::extensions::filters::http::cors::v3::CorsPolicy;
 use mesh_proto::envoy::extensions::filters::http::fault::v3::{FaultAbort, HttpFault, fault_abort};
-use mesh_proto::envoy::r#type::v3::FractionalPercent;
 use mesh_proto::google::protobuf::Any;
 use mesh_proto::pack_any;
 
@@ -18,7 +17,7 @@ pub(super) fn fault(fault: &Fault) -> Any {
     let delay = fault.delay.as_ref().map(|delay| common::FaultDelay {
         percentage: Some(match delay.percentage {
             None => proto::whole_percent(u32::try_from(delay.percent).unwrap_or(0)),
-            percentage => share(percentage),
+            Some(percentage) => proto::percent(percentage.value),
         }),
         fault_delay_secifier: delay
             .fixed_delay
@@ -33,17 +32,13 @@ pub(super) fn fault(fault: &Fault) -> Any {
             ),
         };
         Some(FaultAbort {
-            percentage: Some(share(abort.percentage)),
+            // Without a share it is never injected.
+            percentage: abort.percentage.map(|it| proto::percent(it.value)),
             error_type: Some(error_type),
             ..Default::default()
         })
     });
     pack_any(HttpFault { delay, abort, ..Default::default() })
-}
-
-/// A fault without a share is never injected.
-fn share(percentage: Option<Percent>) -> FractionalPercent {
-    percentage.map_or_else(|| proto::whole_percent(0), |percentage| proto::percent(percentage.value))
 }
 
 pub(super) fn cors(cors: &Cors) -> Any {

@@ -10,18 +10,21 @@ use mesh_proto::envoy::config::route::v3::route_action::{HashPolicy, hash_policy
 /// For a route to a service at a port.
 pub(super) fn of_service(policy: &Policy, port: u32) -> Option<HashPolicy> {
     let traffic = policy.traffic_policy.as_ref()?;
-    of_port(traffic, Some(port)).or_else(|| of_balancer(traffic.load_balancer.as_ref())).and_then(hash_policy)
+    of_port(traffic, Some(port)).or_else(|| of_balancer(traffic.load_balancer.as_ref())).and_then(policy_of)
 }
 
 /// For a destination. What is said for a port counts only if the destination names it; the most specific that says anything counts.
-pub(super) fn of_destination(policy: &Policy, destination: &Destination) -> Option<HashPolicy> {
+pub(super) fn of_destination<'a>(
+    policy: &'a Policy,
+    destination: &Destination,
+) -> Option<&'a ConsistentHash> {
     let port = destination.port.map(|port| port.number);
     let whole = policy.traffic_policy.as_ref();
     let subset = policy.subset(&destination.subset).and_then(|subset| subset.traffic_policy.as_ref());
     let levels = [subset, whole].into_iter().flatten();
     let mut found =
         levels.filter_map(|it| of_port(it, port).or_else(|| of_balancer(it.load_balancer.as_ref())));
-    found.next().and_then(hash_policy)
+    found.next()
 }
 
 fn of_port(policy: &TrafficPolicy, port: Option<u32>) -> Option<&ConsistentHash> {
@@ -33,7 +36,8 @@ fn of_balancer(balancer: Option<&LoadBalancer>) -> Option<&ConsistentHash> {
     balancer?.consistent_hash.as_ref()
 }
 
-fn hash_policy(hash: &ConsistentHash) -> Option<HashPolicy> {
+/// What a route is told of it; `None` if it does not say what to hash.
+pub(super) fn policy_of(hash: &ConsistentHash) -> Option<HashPolicy> {
     let specifier = if let Some(name) = hash.http_header_name.as_ref().filter(|name| !name.is_empty()) {
         PolicySpecifier::Header(hash_policy::Header { header_name: name.clone(), ..Default::default() })
     } else if let Some(cookie) = &hash.http_cookie {
@@ -48,9 +52,7 @@ fn hash_policy(hash: &ConsistentHash) -> Option<HashPolicy> {
             attributes: cookie.attributes.iter().map(attribute).collect(),
         })
     } else if let Some(source_ip) = hash.use_source_ip {
-        source_ip.then_some(PolicySpecifier::ConnectionProperties(hash_policy::ConnectionProperties {
-            source_ip,
-        }))?
+        PolicySpecifier::ConnectionProperties(hash_policy::ConnectionProperties { source_ip })
     } else {
         let name = hash.http_query_parameter_name.clone()?;
         PolicySpecifier::QueryParameter(hash_policy::QueryParameter { name })

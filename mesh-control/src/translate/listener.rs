@@ -15,7 +15,8 @@ const UNSPECIFIED: &str = "0.0.0.0";
 pub(super) fn listener(view: &View<'_>, name: &str) -> Option<listener::Listener> {
     let (host, port) = name.rsplit_once(':')?;
     let port: u32 = port.parse().ok()?;
-    let service = view.service(&whole_name(view, &host.to_ascii_lowercase()))?;
+    let host = host.to_ascii_lowercase();
+    let service = view.service(&host).or_else(|| view.service(&whole_name(view, &host)?))?;
     service.port(port)?;
     let routes = ClusterKey { port, subset: "", host: &service.host }.to_string();
     let filters = [
@@ -36,7 +37,7 @@ pub(super) fn listener(view: &View<'_>, name: &str) -> Option<listener::Listener
         })),
         ..Default::default()
     };
-    let address = service.addresses.first().map_or(UNSPECIFIED, String::as_str).to_owned();
+    let address = service.address.as_deref().unwrap_or(UNSPECIFIED).to_owned();
     Some(listener::Listener {
         name: name.to_owned(),
         address: Some(proto::socket_address(address, port)),
@@ -46,14 +47,11 @@ pub(super) fn listener(view: &View<'_>, name: &str) -> Option<listener::Listener
 }
 
 /// `name`, `name.namespace` and `name.namespace.svc` completed, if the namespace is the client's.
-fn whole_name(view: &View<'_>, host: &str) -> String {
+fn whole_name(view: &View<'_>, host: &str) -> Option<String> {
     let (namespace, domain) = view.home();
-    if !host.contains('.') {
-        return format!("{host}.{domain}");
-    }
-    let short = host.strip_suffix(".svc").unwrap_or(host);
-    match short.split_once('.') {
-        Some((name, of)) if of == namespace => format!("{name}.{domain}"),
-        _ => host.to_owned(),
-    }
+    let name = match host.contains('.') {
+        false => host,
+        true => host.strip_suffix(".svc").unwrap_or(host).strip_suffix(namespace)?.strip_suffix('.')?,
+    };
+    Some(format!("{name}.{domain}"))
 }

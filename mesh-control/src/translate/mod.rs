@@ -23,6 +23,8 @@ mod node;
 mod proto;
 mod retry;
 mod route;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod virtual_service;
 

@@ -3,6 +3,7 @@
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::google::protobuf::{Struct, value::Kind as Value};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 const DEFAULT_NAMESPACE: &str = "default";
 const DEFAULT_DOMAIN: &str = "svc.cluster.local";
@@ -19,10 +20,10 @@ pub struct Locality {
 }
 
 impl Locality {
-    /// Reads `region/zone/subzone`, whose later parts may be absent.
+    /// Reads `region/zone/subzone`, whose later parts may be absent. What follows these is left out.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let mut parts = text.splitn(3, '/').map(str::to_owned);
+        let mut parts = text.split('/').map(str::to_owned);
         let mut next = || parts.next().unwrap_or_default();
         Self { region: next(), zone: next(), subzone: next() }
     }
@@ -39,11 +40,12 @@ impl Locality {
 pub struct NodeView {
     /// The whole node id.
     pub id: String,
-    /// The address in the id; empty if the id has another form.
-    pub ip: String,
+    /// `metadata.INSTANCE_IPS`, else the address in the id; none if the id has another form.
+    pub addresses: Vec<String>,
     /// `metadata.NAMESPACE`, else the first part of the id's domain, else `default`.
     pub namespace: String,
-    /// What short names are completed with: the id's domain without the namespace, `svc.cluster.local` by default.
+    /// What short names are completed with: the id's domain if it is one of a cluster, as `NAMESPACE.svc.DOMAIN` is, else
+    /// the namespace with `svc.cluster.local`.
     pub domain: String,
     /// `metadata.LABELS`.
     pub labels: BTreeMap<String, String>,
@@ -70,7 +72,7 @@ impl NodeView {
             (Some(ip), Some(domain), true) => (ip, domain),
             _ => ("", ""),
         };
-        let (own_namespace, rest) = domain.split_once('.').unwrap_or((domain, ""));
+        let own_namespace = domain.split_once('.').map_or("", |(namespace, _)| namespace);
         let metadata = node.metadata.as_ref();
         let namespace = [text(metadata, "NAMESPACE"), own_namespace, DEFAULT_NAMESPACE]
             .into_iter()
@@ -86,9 +88,12 @@ impl NodeView {
         });
         Self {
             id: node.id.clone(),
-            ip: ip.to_owned(),
+            addresses: addresses(metadata, ip),
             namespace: namespace.to_owned(),
-            domain: if rest.is_empty() { DEFAULT_DOMAIN } else { rest }.to_owned(),
+            domain: match domain.contains(".svc.") {
+                true => domain.to_owned(),
+                false => format!("{namespace}.{DEFAULT_DOMAIN}"),
+            },
             labels,
             locality,
             service_account: text(metadata, "SERVICE_ACCOUNT").to_owned(),
@@ -104,6 +109,13 @@ fn text<'a>(metadata: Option<&'a Struct>, key: &str) -> &'a str {
         Some(Value::StringValue(text)) => text,
         _ => "",
     }
+}
+
+/// Those that the metadata lists, separated by commas, if all are addresses.
+fn addresses(metadata: Option<&Struct>, own: &str) -> Vec<String> {
+    let all = |list: &str| list.split(',').map(|ip| Some(ip.parse::<IpAddr>().ok()?.to_string())).collect();
+    let listed: Option<Vec<String>> = all(text(metadata, "INSTANCE_IPS"));
+    listed.or_else(|| all(own)).unwrap_or_default()
 }
 
 fn labels(metadata: Option<&Struct>) -> BTreeMap<String, String> {
@@ -160,28 +172,38 @@ mod tests {
     #[test]
     fn the_id_tells_address_namespace_and_domain() {
         let view = node("sidecar~10.0.0.1~client.shop~shop.svc.example.org", &[], &[]);
-        assert_eq!((view.ip.as_str(), view.namespace.as_str()), ("10.0.0.1", "shop"));
-        assert_eq!(view.domain, "svc.example.org");
+        assert_eq!((view.addresses, view.namespace.as_str()), (vec!["10.0.0.1".to_owned()], "shop"));
+        assert_eq!(view.domain, "shop.svc.example.org");
         assert_eq!(view.locality.region, "own");
     }
 
     #[test]
-    fn the_namespace_of_the_metadata_wins() {
+    fn the_namespace_of_the_metadata_wins_and_the_domain_stays() {
         let view =
             node("sidecar~10.0.0.1~client.shop~shop.svc.cluster.local", &[], &[("NAMESPACE", "other")]);
-        assert_eq!(view.namespace, "other");
+        assert_eq!((view.namespace.as_str(), view.domain.as_str()), ("other", "shop.svc.cluster.local"));
+        // As the template of Istio for clients without an agent writes it.
+        let view = node("sidecar~10.0.0.1~client.shop~cluster.local", &[], &[("NAMESPACE", "shop")]);
+        assert_eq!(view.domain, "shop.svc.cluster.local");
     }
 
     #[test]
     fn a_client_without_a_proper_id_lives_in_the_default_namespace() {
-        for id in ["", "me", "a~b~c", "a~b~c~d~e"] {
+        for id in ["", "me", "a~b~c", "a~b~c~d~e", "a~b~c~local"] {
             let view = node(id, &[], &[]);
             assert_eq!(
-                (view.namespace.as_str(), view.domain.as_str()),
-                ("default", "svc.cluster.local"),
+                (view.namespace.as_str(), view.domain.as_str(), view.addresses.len()),
+                ("default", "default.svc.cluster.local", 0),
                 "{id}"
             );
         }
+    }
+
+    #[test]
+    fn the_addresses_of_the_metadata_come_before_that_of_the_id() {
+        let addresses = |listed: &str| node("a~10.0.0.1~c~d", &[], &[("INSTANCE_IPS", listed)]).addresses;
+        assert_eq!(addresses("10.0.0.2,::1"), ["10.0.0.2", "::1"]);
+        assert_eq!(addresses("10.0.0.2,me"), ["10.0.0.1"]);
     }
 
     #[test]

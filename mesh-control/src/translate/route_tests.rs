@@ -9,7 +9,7 @@ use route::route_action::ClusterSpecifier;
 const SERVICES: &str = "apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: echo, namespace: shop}
-spec: {hosts: [echo.shop.svc.cluster.local], resolution: STATIC, ports: [{number: 80, name: http}, {number: 90, name: tcp}]}
+spec: {hosts: [echo.shop.svc.cluster.local], resolution: STATIC, ports: [{number: 80, name: http}, {number: 90, name: tcp, protocol: TCP}]}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

@@ -5,6 +5,7 @@ use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use mesh_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use mesh_proto::pack_any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tls::common_tls_context::{self, CertificateProviderInstance, CombinedCertificateValidationContext};
 
@@ -52,18 +53,21 @@ pub(super) fn mesh_socket(view: &View<'_>, service: &Arc<Service>) -> core::Tran
     }
 }
 
-/// The SPIFFE ids that a service's endpoints may show, in each of the names of the trust domain.
-fn identities(view: &View<'_>, service: &Arc<Service>) -> Vec<String> {
+/// The names that a service's endpoints may show, in each of the names of the trust domain.
+fn identities(view: &View<'_>, service: &Arc<Service>) -> BTreeSet<String> {
+    let Some(names) = view.identities(service) else { return BTreeSet::new() };
     let mesh = view.mesh();
-    let domains: Vec<&String> =
-        std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases).collect();
-    let accounts = view.accounts(service);
-    let accounts = accounts.iter().flat_map(|accounts| accounts.iter());
-    let of = |account: &String| {
-        let path = format!("/ns/{}/sa/{account}", service.namespace);
-        domains.iter().map(|domain| format!("spiffe://{domain}{path}")).collect::<Vec<_>>()
-    };
-    let mut ids: Vec<String> = accounts.flat_map(of).collect();
-    ids.sort();
-    ids
+    let mut all = BTreeSet::new();
+    let accounts = names
+        .accounts
+        .iter()
+        .map(|account| format!("spiffe://{}/ns/{}/sa/{account}", mesh.trust_domain, service.namespace));
+    for name in accounts.chain(names.others.iter().cloned()) {
+        if let Some((_, path)) = name.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) {
+            let aliases = mesh.trust_domain_aliases.iter();
+            all.extend(aliases.map(|domain| format!("spiffe://{domain}/{path}")));
+        }
+        all.insert(name);
+    }
+    all
 }
