@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: mesh check ./config")]
 pub(super) struct Check {
-    /// The directory; every .yaml and .yml file below it is read
+    /// The directory, of which every .yaml and .yml file is read; or one file
     dir: PathBuf,
     /// A file with the MeshConfig
     #[arg(long, value_name = "FILE")]
@@ -27,21 +27,19 @@ impl Check {
 
 /// Prints what is wrong. Whether the directory could be served.
 pub(super) fn check(dir: &Path, mesh_config: Option<&Path>) -> bool {
-    let problems = match Files::open(dir, mesh_config) {
-        Ok(files) => files.problems().borrow().clone(),
-        Err(problems) => problems,
-    };
+    let (config, problems) = Files::read(dir, mesh_config);
     lines(&problems).for_each(|line| println!("{line}"));
-    let count = |list: &[String], what: &str| match list.len() {
+    let count = |count: usize, what: &str| match count {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),
         n => format!("{n} {what}s"),
     };
     println!(
-        "{}: {}, {}",
+        "{}: {}, {}, {}",
         dir.display(),
-        count(&problems.errors, "error"),
-        count(&problems.warnings, "warning")
+        count(config.count(), "object"),
+        count(problems.errors.len(), "error"),
+        count(problems.warnings.len(), "warning")
     );
     problems.errors.is_empty()
 }

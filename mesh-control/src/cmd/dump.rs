@@ -12,6 +12,9 @@ use std::fmt::Write;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// What becomes of fields that have no effect: their key, and its title.
+const UNUSED: [(&str, &str); 3] =
+    [("kept", "kept, but not acted on yet"), ("without_effect", "without effect"), ("unknown", "not known")];
 /// How long connections may take to end.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -53,7 +56,7 @@ impl Dump {
             result?;
         }
         let report = mesh.report().await?;
-        let dump = to_json(&report, &mesh.published().load());
+        let dump = to_json(&report, &mesh.published().load(), &mesh_core::dump::Dump::new(&report));
         match self.output {
             Output::Text => print!("{}", to_text(&dump)),
             Output::Json => println!("{dump:#}"),
@@ -74,7 +77,7 @@ fn is_good(report: &Report) -> bool {
         && report.resources.iter().all(|resource| resource.rejection.is_none())
 }
 
-fn to_json(report: &Report, snapshot: &Snapshot) -> Value {
+fn to_json(report: &Report, snapshot: &Snapshot, unused: &mesh_core::dump::Dump) -> Value {
     json!({
         "control_plane": report.control_plane.as_ref().map(|control_plane| json!({
             "source": control_plane.source,
@@ -87,7 +90,7 @@ fn to_json(report: &Report, snapshot: &Snapshot) -> Value {
         })),
         "targets": report.targets.iter().map(|(spec, state)| {
             let (status, why, hosts) = match state {
-                TargetState::Pending => ("pending", None, Vec::new()),
+                TargetState::Pending => ("pending", waits_for(report, &spec.name), Vec::new()),
                 TargetState::Failed(failure) => ("failed", Some(failure.to_error().to_string()), Vec::new()),
                 TargetState::Routed(routes) => {
                     let own = routes.host.and_then(|host| routes.table.host(host));
@@ -97,7 +100,7 @@ fn to_json(report: &Report, snapshot: &Snapshot) -> Value {
             };
             json!({"name": &*spec.name, "status": status, "why": why, "virtual_hosts": hosts})
         }).collect::<Vec<_>>(),
-        "resources": report.resources.iter().map(|resource| json!({
+        "resources": report.resources.iter().zip(&unused.resources).map(|(resource, unused)| json!({
             "kind": resource.kind.as_str(),
             "name": &*resource.name,
             "status": resource.status,
@@ -107,9 +110,18 @@ fn to_json(report: &Report, snapshot: &Snapshot) -> Value {
                 "version": &*rejection.version,
                 "reason": rejection.reason,
             })),
+            "kept": unused.kept,
+            "without_effect": unused.reported,
+            "unknown": unused.unknown,
         })).collect::<Vec<_>>(),
         "endpoints": report.endpoints.iter().map(|endpoint| endpoint_json(endpoint)).collect::<Vec<_>>(),
     })
+}
+
+/// Why a target is not known yet, if something can be said.
+fn waits_for(report: &Report, target: &str) -> Option<String> {
+    let listener = report.resources.iter().find(|it| it.kind == Kind::Listener && *it.name == *target)?;
+    (listener.status != "present").then(|| format!("its Listener: {}", listener.status))
 }
 
 fn virtual_host(host: &VirtualHost, snapshot: &Snapshot) -> Value {
@@ -223,6 +235,12 @@ fn to_text(dump: &Value) -> String {
         if !resource["refused"].is_null() {
             let refused = &resource["refused"];
             let _ = writeln!(out, "    refused {}: {}", text(&refused["version"]), text(&refused["reason"]));
+        }
+        for (key, title) in UNUSED {
+            let paths = list(&resource[key]).iter().map(text).collect::<Vec<_>>().join(", ");
+            if !paths.is_empty() {
+                let _ = writeln!(out, "    {title}: {paths}");
+            }
         }
     }
     let _ = writeln!(out, "\nENDPOINTS");

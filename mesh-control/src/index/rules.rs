@@ -6,7 +6,7 @@ use super::hosts::{HostMap, complete};
 use super::{by_age, keep};
 use crate::model::http_route::HttpRoute;
 use crate::model::virtual_service::VirtualService;
-use crate::model::{MeshConfig, Object};
+use crate::model::{MeshConfig, Object, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) struct Rules {
     pub(crate) http: Vec<HttpRoute>,
     /// The names they are about.
     pub(crate) hosts: Vec<String>,
-    created: String,
+    created: Option<Timestamp>,
     export: Export,
 }
 
@@ -27,7 +27,7 @@ impl Rules {
     /// alone comes before what is meant for them and that before what is for everyone; of these the older.
     pub(super) fn rank(&self, namespace: &str) -> Option<impl Ord + use<'_>> {
         let nearness: Nearness = self.export.nearness(&self.namespace, namespace)?;
-        Some((nearness, &self.created, &self.name, &self.namespace))
+        Some((nearness, self.created, &self.name, &self.namespace))
     }
 
     pub(super) fn is_seen_from(&self, namespace: &str) -> bool {
@@ -119,7 +119,7 @@ fn with_complete_names(service: &Object<VirtualService>, mesh: &MeshConfig) -> R
         namespace: namespace.clone(),
         http,
         hosts: service.spec.hosts.iter().map(|host| complete(host, namespace)).collect(),
-        created: service.meta.created.clone(),
+        created: service.meta.created,
         export: Export::new(&service.spec.export_to, &mesh.default_virtual_service_export_to, namespace),
     }
 }

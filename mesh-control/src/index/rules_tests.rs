@@ -12,7 +12,7 @@ fn index(services: &[[&str; 5]]) -> Index {
             let export = if export.is_empty() { String::new() } else { format!("exportTo: [{export:?}], ") };
             format!(
                 "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
-                 metadata: {{name: {name}, namespace: {namespace}, creationTimestamp: {created:?}}}\n\
+                 metadata: {{name: {name}, namespace: {namespace}, creationTimestamp: {created}}}\n\
                  spec: {{hosts: [{host:?}], {export}http: [{{route: [{{destination: {{host: a}}}}]}}]}}\n"
             )
         })

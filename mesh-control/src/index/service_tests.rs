@@ -8,7 +8,7 @@ fn services(entries: &[[&str; 4]]) -> Services {
         .map(|[namespace, name, created, rest]| {
             format!(
                 "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
-                 metadata: {{name: {name}, namespace: {namespace}, creationTimestamp: {created:?}}}\n\
+                 metadata: {{name: {name}, namespace: {namespace}, creationTimestamp: {created}}}\n\
                  spec: {{hosts: [a.example], resolution: STATIC, {rest}}}\n"
             )
         })

@@ -26,6 +26,8 @@ pub(super) struct Remarks {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Unknown {
     Refuse,
+    /// As well, but for these, which are read elsewhere or not at all.
+    RefuseExcept(&'static [&'static str]),
     Warn,
 }
 
@@ -307,10 +309,11 @@ impl Entries<'_> {
         let path = join(&self.path, name);
         let mut remarks = self.shared.remarks.borrow_mut();
         match self.shared.unknown {
+            Unknown::RefuseExcept(others) if others.contains(&camel(name).as_str()) => {}
             Unknown::Warn => {
                 remarks.warnings.push(Remark { path, line, message: "not acted on".to_owned() });
             }
-            Unknown::Refuse => {
+            Unknown::Refuse | Unknown::RefuseExcept(_) => {
                 let known = fields.iter().find(|field| field.eq_ignore_ascii_case(&name.replace('_', "")));
                 let hint = known.map(|field| format!("; did you mean `{field}`?")).unwrap_or_default();
                 remarks.errors.push(Remark { path, line, message: format!("unknown field{hint}") });

@@ -1,7 +1,7 @@
 //! Which kinds exist, and which of them are acted on.
 
 /// A kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     ServiceEntry,
     WorkloadEntry,
@@ -9,16 +9,18 @@ pub(super) enum Known {
     DestinationRule,
     /// It exists, but nothing acts on it yet.
     Ignored,
+    /// It belongs to somebody else: what to tell of it.
+    Foreign(String),
 }
 
 impl Known {
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
-            Self::Ignored => "",
+            Self::Ignored | Self::Foreign(_) => "",
         }
     }
 }
@@ -97,26 +99,37 @@ const GROUPS: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
-/// Finds a kind, or says why there is none.
+/// Where the kinds live whose names have to be right.
+const ISTIO: &str = "istio.io";
+
+/// Finds a kind.
+///
+/// # Errors
+/// If it looks like a kind of Istio that is not written as it should be. Kinds of others are theirs.
 pub(super) fn find(api_version: &str, kind: &str) -> Result<Known, String> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let is_istio = |group: &str| group.strip_suffix(ISTIO).is_some_and(|rest| rest.ends_with('.'));
+    let foreign = |why: String| Ok(Known::Foreign(format!("{why}, and is left alone")));
     let home = GROUPS.iter().find(|(name, _, kinds)| *name == group && kinds.contains(&kind));
     let Some((_, versions, _)) = home else {
-        let elsewhere = GROUPS.iter().find(|(_, _, kinds)| kinds.contains(&kind));
-        return Err(match elsewhere {
+        let elsewhere = GROUPS.iter().find(|(name, _, kinds)| is_istio(name) && kinds.contains(&kind));
+        let why = match elsewhere {
+            _ if api_version.is_empty() => {
+                "apiVersion: required, for example networking.istio.io/v1".to_owned()
+            }
             Some((group, versions, _)) => {
-                let wanted = [group, versions[0]]
-                    .into_iter()
-                    .filter(|part| !part.is_empty())
-                    .collect::<Vec<_>>()
-                    .join("/");
-                format!("apiVersion: {api_version:?} has no kind {kind}; write {wanted}")
+                format!("apiVersion: {api_version:?} has no kind {kind}; write {group}/{}", versions[0])
             }
             None => format!("kind: {kind:?} of apiVersion {api_version:?} is unknown"),
-        });
+        };
+        // The name of a group that nobody knows is not a slip.
+        let known_group = GROUPS.iter().any(|(name, _, _)| *name == group);
+        let slip = is_istio(group) || api_version.is_empty() || (known_group && elsewhere.is_some());
+        return if slip { Err(why) } else { foreign(why) };
     };
     if !versions.contains(&version) {
-        return Err(format!("apiVersion: {kind} has no version {version:?}, only {}", versions.join(", ")));
+        let why = format!("apiVersion: {kind} has no version {version:?}, only {}", versions.join(", "));
+        return if is_istio(group) { Err(why) } else { foreign(why) };
     }
     Ok(match (group, kind) {
         ("networking.istio.io", "ServiceEntry") => Known::ServiceEntry,

@@ -4,7 +4,7 @@ use super::check::{self, Check};
 use super::decode::{self, Remark, Remarks, Unknown};
 use super::destination_rule::DestinationRule;
 use super::kinds::{self, Known};
-use super::meta::{Envelope, Meta, Object};
+use super::meta::{Envelope, Meta, Object, RawMeta};
 use super::report::Problems;
 use super::service_entry::ServiceEntry;
 use super::virtual_service::VirtualService;
@@ -28,6 +28,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many objects there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.service_entries.len()
+            + self.workload_entries.len()
+            + self.virtual_services.len()
+            + self.destination_rules.len()
+    }
+
     /// Reads the documents of all files, each given as its name and its text. With errors, the configuration lacks the objects that have them.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, Problems) {
         let mut load = Load::default();
@@ -65,7 +74,8 @@ impl Load {
             return;
         }
         let mut remarks = Remarks::default();
-        let envelope = decode::decode::<Envelope>(node, "", Unknown::Refuse, &mut remarks);
+        let envelope =
+            decode::decode::<Envelope>(node, "", Unknown::RefuseExcept(Envelope::OTHERS), &mut remarks);
         let Some(envelope) = envelope else { return self.tell(file, kind, remarks) };
         if kind.is_empty() {
             return self.error(file, node, "kind: required; name the kind of the object");
@@ -74,7 +84,10 @@ impl Load {
             Ok(known) => known,
             Err(message) => return self.error(file, node, &message),
         };
-        let metadata = envelope.metadata;
+        if let Known::Foreign(message) = known {
+            return self.problems.warnings.push(format!("{file}:{}: {message}", node.line));
+        }
+        let Some(metadata) = metadata(node, &mut remarks) else { return self.tell(file, kind, remarks) };
         let namespace = if metadata.namespace.is_empty() { "default".to_owned() } else { metadata.namespace };
         let who = format!("{kind} {namespace}/{}", metadata.name);
         if known == Known::Ignored {
@@ -97,7 +110,7 @@ impl Load {
             namespace,
             labels: metadata.labels,
             annotations: metadata.annotations,
-            created: metadata.creation_timestamp.unwrap_or_default(),
+            created: metadata.creation_timestamp,
         };
         let key = (known.name(), meta.namespace.clone(), meta.name.clone());
         if let Some(first) = self.seen.get(&key) {
@@ -124,7 +137,7 @@ impl Load {
             Known::DestinationRule => {
                 add(&mut config.destination_rules, node, meta, place, check::destination_rule, &mut remarks);
             }
-            Known::Ignored => {}
+            Known::Ignored | Known::Foreign(_) => {}
         }
         self.tell(file, &who, remarks);
     }
@@ -153,11 +166,7 @@ fn add<T: DeserializeOwned + Default>(
     check: fn(&T, &Meta, &mut Check),
     remarks: &mut Remarks,
 ) {
-    let written = match &node.value {
-        Value::Map(entries) => entries.iter().find(|(key, _)| key.text == "spec").map(|(_, spec)| spec),
-        _ => None,
-    };
-    let spec = match written {
+    let spec = match node.field("spec") {
         Some(spec) => decode::decode::<T>(spec, "spec", Unknown::Refuse, remarks),
         None => Some(T::default()),
     };
@@ -168,14 +177,14 @@ fn add<T: DeserializeOwned + Default>(
     list.push(Arc::new(Object { meta, spec, place }));
 }
 
+fn metadata(node: &Node, remarks: &mut Remarks) -> Option<RawMeta> {
+    let Some(metadata) = node.field("metadata") else { return Some(RawMeta::default()) };
+    decode::decode(metadata, "metadata", Unknown::RefuseExcept(RawMeta::OTHERS), remarks)
+}
+
 fn text_at<'a>(node: &'a Node, key: &str) -> &'a str {
-    match &node.value {
-        Value::Map(entries) => {
-            match entries.iter().find(|(known, _)| known.text == key).map(|(_, node)| &node.value) {
-                Some(Value::Scalar { text, .. }) => text,
-                _ => "",
-            }
-        }
+    match node.field(key).map(|node| &node.value) {
+        Some(Value::Scalar { text, .. }) => text,
         _ => "",
     }
 }

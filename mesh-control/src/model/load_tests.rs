@@ -89,6 +89,7 @@ fn known_kinds_are_warned_of_and_unknown_ones_refused() {
         ("apiVersion: v1\nkind: VirtualService\n", "write networking.istio.io/v1"),
         ("apiVersion: networking.istio.io/v7\nkind: VirtualService\n", "no version \"v7\""),
         ("metadata: {name: a}\n", "kind: required"),
+        ("kind: VirtualService\n", "apiVersion: required"),
         ("- a\n", "wants a mapping"),
         (
             "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nspec: {hosts: [a]}\n",
@@ -98,6 +99,39 @@ fn known_kinds_are_warned_of_and_unknown_ones_refused() {
         let (_, problems) = parse(text);
         assert!(problems.errors.len() == 1 && problems.errors[0].contains(why), "{text}: {problems}");
     }
+}
+
+#[test]
+fn kinds_of_others_are_left_alone() {
+    for text in [
+        "apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\n",
+        "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nnotes: any\n",
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n",
+        "apiVersion: autoscaling/v2beta2\nkind: HorizontalPodAutoscaler\n",
+    ] {
+        let (_, problems) = parse(text);
+        assert!(problems.errors.is_empty(), "{text}: {problems}");
+        assert!(
+            problems.warnings.len() == 1 && problems.warnings[0].ends_with("is left alone"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn metadata_is_read_strictly_too() {
+    let with = |metadata: &str| parse(&ECHO.replace("namespace: shop", metadata)).1.errors;
+    assert!(with("namespace: shop, uid: x, managed_fields: [{}], creationTimestamp: null").is_empty());
+    assert!(with("creationTimestamp: 2026-01-01T00:00:00Z").is_empty());
+    assert_eq!(
+        with("nmaespace: shop"),
+        ["a.yaml:3: ServiceEntry default/echo: metadata.nmaespace: unknown field"]
+    );
+    let wrong = with("creationTimestamp: yesterday");
+    assert!(
+        wrong[0].starts_with("a.yaml:3: ServiceEntry: metadata.creationTimestamp: \"yesterday\" is not"),
+        "{wrong:?}"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What surrounds a spec.
 
+use super::timestamp::Timestamp;
 use super::values::Labels;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// An object of Istio.
@@ -34,49 +34,46 @@ pub struct Meta {
     pub labels: Labels,
     /// Its annotations.
     pub annotations: Labels,
-    /// When it was made, in RFC 3339, which orders older before newer; empty, and so the oldest, if not written.
-    pub created: String,
+    /// When it was made; what does not say is the oldest.
+    pub created: Option<Timestamp>,
 }
 
-/// An object as written. The fields that Kubernetes adds are known, and ignored.
+/// An object as written, but for what is read on its own or not at all.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-#[allow(dead_code, reason = "the names are what counts: anything else is refused")]
 pub(super) struct Envelope {
     pub(super) api_version: String,
     pub(super) kind: String,
-    pub(super) metadata: RawMeta,
-    spec: Any,
-    status: Any,
 }
 
+impl Envelope {
+    /// The other fields that there may be.
+    pub(super) const OTHERS: &[&str] = &["metadata", "spec", "status"];
+}
+
+/// The metadata as written.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-#[allow(dead_code, reason = "the names are what counts: anything else is refused")]
 pub(super) struct RawMeta {
     pub(super) name: String,
     pub(super) namespace: String,
     pub(super) labels: Labels,
     pub(super) annotations: Labels,
-    pub(super) creation_timestamp: Option<String>,
-    generate_name: Any,
-    self_link: Any,
-    uid: Any,
-    resource_version: Any,
-    generation: Any,
-    deletion_timestamp: Any,
-    deletion_grace_period_seconds: Any,
-    owner_references: Any,
-    finalizers: Any,
-    managed_fields: Any,
+    pub(super) creation_timestamp: Option<Timestamp>,
 }
 
-/// Something that is looked at elsewhere or not at all.
-#[derive(Default)]
-pub(super) struct Any;
-
-impl<'de> Deserialize<'de> for Any {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Self)
-    }
+impl RawMeta {
+    /// The fields that Kubernetes adds and that mean nothing here.
+    pub(super) const OTHERS: &[&str] = &[
+        "generateName",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+    ];
 }

@@ -61,6 +61,14 @@ impl Node {
         node
     }
 
+    /// The value of a key, `None` without it, or if this is no mapping.
+    pub(super) fn field(&self, name: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
     /// Whether this is YAML's null.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))

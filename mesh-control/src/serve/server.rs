@@ -113,6 +113,9 @@ impl Server {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Io { address, error } if error.kind() == io::ErrorKind::InvalidInput => {
+                write!(f, "cannot listen on {address:?}, which is not written as HOST:PORT")
+            }
             Self::Io { address, .. } => write!(f, "cannot listen on {address}"),
             Self::Remote(address) => write!(
                 f,

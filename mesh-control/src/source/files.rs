@@ -1,13 +1,14 @@
 //! A directory of YAML files, read again whenever it changes.
 
 use super::State;
-use crate::model::{MeshConfig, Problems};
+use crate::model::{Config, MeshConfig, Problems};
 use crate::translate::Translation;
 use notify::{RecursiveMode, Watcher};
-use std::fs;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -38,10 +39,11 @@ struct Texts {
     files: Vec<(String, String)>,
     mesh: Option<(String, String)>,
     errors: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Files {
-    /// Reads every `.yaml` and `.yml` file below `dir`, and the MeshConfig in `mesh_config` if given, and follows both from then on.
+    /// Reads every `.yaml` and `.yml` file below `dir`, which may also be one file, and the MeshConfig in `mesh_config` if given, and follows both from then on.
     /// Must be called in a tokio runtime. The first translation already holds everything that lies there.
     ///
     /// # Errors
@@ -57,6 +59,13 @@ impl Files {
         let state = Arc::new(state);
         let task = tokio::spawn(follow(place, texts, state.clone(), told, watcher));
         Ok(Self { state, task })
+    }
+
+    /// Reads once what [`Files::open`] would follow: the objects, and what is wrong. With errors, the objects that have them are missing.
+    #[must_use]
+    pub fn read(dir: &Path, mesh_config: Option<&Path>) -> (Config, Problems) {
+        let texts = Place { dir: dir.to_owned(), mesh: mesh_config.map(Path::to_owned) }.read();
+        super::read(texts.documents(), texts.mesh().1)
     }
 
     /// The current translation and its successors.
@@ -128,9 +137,12 @@ impl Place {
             }
         };
         let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
-            watcher.watch(&self.dir, RecursiveMode::Recursive)?;
-            // The directory of the file, because editors replace files.
-            if let Some(parent) = self.mesh.as_deref().and_then(Path::parent) {
+            // Of a file the directory, because editors replace files.
+            let files = [self.mesh.as_deref(), Some(&*self.dir).filter(|path| path.is_file())];
+            if !self.dir.is_file() {
+                watcher.watch(&self.dir, RecursiveMode::Recursive)?;
+            }
+            for parent in files.into_iter().flatten().filter_map(Path::parent) {
                 let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
                 watcher.watch(parent, RecursiveMode::NonRecursive)?;
             }
@@ -145,43 +157,59 @@ impl Place {
 
     fn read(&self) -> Texts {
         let mut texts = Texts::default();
-        texts.add_dir(&self.dir);
+        match self.dir.is_file() {
+            true => texts.add_file(&self.dir),
+            false => texts.add_dir(&self.dir, &mut HashSet::new()),
+        }
         texts.files.sort();
-        if let Some(path) = &self.mesh {
-            match fs::read_to_string(path) {
-                Ok(text) => texts.mesh = Some((path.display().to_string(), text)),
-                Err(error) => texts.errors.push(format!("{}: {error}", path.display())),
-            }
+        if texts.files.is_empty() && texts.errors.is_empty() {
+            texts.warnings.push(format!("{}: there is no .yaml or .yml file", self.dir.display()));
+        }
+        match self.mesh.as_deref().map(|path| (path, read_text(path))) {
+            Some((path, Ok(text))) => texts.mesh = Some((path.display().to_string(), text)),
+            Some((_, Err((_, error)))) => texts.errors.push(error),
+            None => {}
         }
         texts
     }
 }
 
 impl Texts {
-    fn add_dir(&mut self, dir: &Path) {
-        let entries = match fs::read_dir(dir) {
-            Ok(entries) => entries,
+    /// Adds what lies below a directory, hidden things left out: those of a mounted ConfigMap are the targets of its
+    /// links. `seen` are the directories above and before this one, because links can make circles.
+    fn add_dir(&mut self, dir: &Path, seen: &mut HashSet<PathBuf>) {
+        let whole = match fs::canonicalize(dir) {
+            Ok(whole) => whole,
             Err(error) => return self.errors.push(format!("{}: {error}", dir.display())),
         };
-        for entry in entries.flatten() {
+        if !seen.insert(whole) {
+            return;
+        }
+        let mut entries: Vec<_> = match fs::read_dir(dir) {
+            Ok(entries) => entries.flatten().collect(),
+            Err(error) => return self.errors.push(format!("{}: {error}", dir.display())),
+        };
+        // So that of several links to one directory always the same counts.
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
             let path = entry.path();
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            // Through symbolic links, as mounted ConfigMaps have them, but hidden ones are theirs alone.
-            let is_dir = path.is_dir();
-            if hidden {
+            if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
-            } else if is_dir {
-                if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                    self.add_dir(&path);
-                }
-            } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
-                match fs::read_to_string(&path) {
-                    Ok(text) => self.files.push((path.display().to_string(), text)),
-                    // Gone since it was listed: another reading follows.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => self.errors.push(format!("{}: {error}", path.display())),
-                }
             }
+            if path.is_dir() {
+                self.add_dir(&path, seen);
+            } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
+                self.add_file(&path);
+            }
+        }
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        match read_text(path) {
+            Ok(text) => self.files.push((path.display().to_string(), text)),
+            // Gone since it was listed: another reading follows.
+            Err((io::ErrorKind::NotFound, _)) => {}
+            Err((_, error)) => self.errors.push(error),
         }
     }
 
@@ -191,7 +219,7 @@ impl Texts {
 
     /// The settings of the mesh, and what is wrong so far.
     fn mesh(&self) -> (Option<MeshConfig>, Problems) {
-        let mut known = Problems { errors: self.errors.clone(), warnings: Vec::new() };
+        let mut known = Problems { errors: self.errors.clone(), warnings: self.warnings.clone() };
         let Some((name, text)) = &self.mesh else { return (None, known) };
         match MeshConfig::parse(name, text) {
             Ok((mesh, found)) => {
@@ -205,6 +233,23 @@ impl Texts {
             }
         }
     }
+}
+
+/// The text of a file, or what is wrong with it.
+fn read_text(path: &Path) -> Result<String, (io::ErrorKind, String)> {
+    let wrong = |error: io::Error| (error.kind(), format!("{}: {error}", path.display()));
+    // Reading from a pipe would wait for somebody to write.
+    if !fs::metadata(path).map_err(wrong)?.is_file() {
+        return Err((io::ErrorKind::InvalidInput, format!("{}: not a regular file", path.display())));
+    }
+    String::from_utf8(fs::read(path).map_err(wrong)?).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        (
+            io::ErrorKind::InvalidData,
+            format!("{}:{line}: not UTF-8; save the file in that encoding", path.display()),
+        )
+    })
 }
 
 #[cfg(test)]

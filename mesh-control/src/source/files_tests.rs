@@ -76,3 +76,80 @@ async fn a_hundred_starts_find_everything() {
         Files::open(dir.path(), None).unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_mounted_config_map_is_followed_through_its_links() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("..first")).unwrap();
+    fs::write(at("..first/a.yaml"), entry("a")).unwrap();
+    symlink("..first", at("..data")).unwrap();
+    symlink("..data/a.yaml", at("a.yaml")).unwrap();
+    let files = Files::open(dir.path(), None).unwrap();
+    let mut translations = files.translations();
+    let before = translations.borrow_and_update().version();
+    // As the kubelet does it: a new directory, and then one rename.
+    fs::create_dir(at("..second")).unwrap();
+    fs::write(at("..second/a.yaml"), entry("b")).unwrap();
+    symlink("..second", at("..next")).unwrap();
+    fs::rename(at("..next"), at("..data")).unwrap();
+    assert!(version_after(&mut translations).await > before);
+    let (config, problems) = Files::read(dir.path(), None);
+    assert!(problems.is_empty() && config.service_entries[0].meta.name == "b", "{problems}");
+}
+
+#[tokio::test]
+async fn linked_directories_are_read_once_and_circles_end() {
+    use std::os::unix::fs::symlink;
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(other.path().join("a.yaml"), entry("a")).unwrap();
+    for (to, name) in [(other.path(), "one"), (other.path(), "two"), (dir.path(), "circle")] {
+        symlink(to, dir.path().join(name)).unwrap();
+    }
+    symlink("nowhere", dir.path().join("broken.yaml")).unwrap();
+    let (config, problems) = Files::read(dir.path(), None);
+    assert!(problems.is_empty(), "{problems}");
+    assert_eq!(config.count(), 1);
+}
+
+#[test]
+fn what_is_no_text_is_told_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.yaml");
+    fs::write(&path, b"# one\n# caf\xe9\n").unwrap();
+    let (_, problems) = Files::read(dir.path(), None);
+    let wanted = format!("{}:2: not UTF-8; save the file in that encoding", path.display());
+    assert_eq!(problems.errors, [wanted]);
+}
+
+#[test]
+fn one_file_may_stand_for_a_directory_and_an_empty_one_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, problems) = Files::read(dir.path(), None);
+    assert!(
+        problems.errors.is_empty() && problems.warnings[0].ends_with("no .yaml or .yml file"),
+        "{problems}"
+    );
+    let path = dir.path().join("a.yaml");
+    fs::write(&path, entry("a")).unwrap();
+    let (config, problems) = Files::read(&path, None);
+    assert!(problems.is_empty() && config.count() == 1, "{problems}");
+}
+
+#[test]
+fn every_way_to_write_a_document_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in [
+        ("windows.yaml", entry("a").replace('\n', "\r\n")),
+        ("marked.yaml", format!("\u{feff}{}", entry("b"))),
+        ("comments.yml", "# nothing\n---\n---\n".to_owned()),
+        ("empty.yaml", String::new()),
+        ("other.txt", "}".to_owned()),
+    ] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let (config, problems) = Files::read(dir.path(), None);
+    assert!(problems.is_empty(), "{problems}");
+    assert_eq!(config.count(), 2);
+}

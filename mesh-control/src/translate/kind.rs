@@ -1,5 +1,8 @@
 //! The kinds of resources that are answered.
 
+use mesh_core::resource;
+use mesh_core::xds::kind::ResourceKind;
+
 /// A kind of xDS resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -20,12 +23,13 @@ impl Kind {
     /// The type URL on the wire.
     #[must_use]
     pub fn type_url(self) -> &'static str {
-        match self {
-            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
-            Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-        }
+        let asked = match self {
+            Self::Listener => resource::Kind::Listener,
+            Self::Route => resource::Kind::Route,
+            Self::Cluster => resource::Kind::Cluster,
+            Self::Endpoint => resource::Kind::Endpoint,
+        };
+        asked.type_url()
     }
 
     /// The kind with this type URL, `None` for any other.

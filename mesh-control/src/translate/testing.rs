@@ -30,7 +30,7 @@ impl World {
             };
             format!(
                 "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: {name}, \
-                 namespace: {namespace}, creationTimestamp: {created:?}}}\nspec: {{{spec}}}\n"
+                 namespace: {namespace}, creationTimestamp: {created}}}\nspec: {{{spec}}}\n"
             )
         };
         let text = objects.iter().map(document).collect::<Vec<_>>().join("---\n");

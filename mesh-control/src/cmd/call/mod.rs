@@ -33,7 +33,7 @@ pub(super) struct Call {
     #[arg(short, long)]
     method: Option<String>,
     /// How many calls to make
-    #[arg(short = 'n', long, default_value_t = 1)]
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// Calls per second; as fast as they are answered if not given. Latencies count from when a call was due
     #[arg(long, value_parser = values::rate)]
@@ -86,7 +86,9 @@ impl Call {
             return Caller::http(mesh, &self.target, method, &self.headers, data, self.deadline);
         }
         let Some(method) = &self.method else {
-            return Err("a gRPC call needs --method /package.Service/Method; for HTTP write a URL".into());
+            let why =
+                "a gRPC call needs --method /package.Service/Method; for HTTP write http://host:port/path";
+            return Err(why.into());
         };
         let path = match method.matches('/').count() {
             2 if method.starts_with('/') => PathAndQuery::try_from(method.as_str()).ok(),

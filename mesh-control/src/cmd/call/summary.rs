@@ -83,8 +83,9 @@ impl Summary {
         // Writing to a string does not fail.
         let _ = writeln!(
             out,
-            "{what}: {} calls, {} failed, {:.2} s, {:.1}/s",
+            "{what}: {} call{}, {} failed, {:.2} s, {:.1}/s",
             self.calls,
+            if self.calls == 1 { "" } else { "s" },
             self.failed,
             self.took.as_secs_f64(),
             self.rate()
