@@ -1,11 +1,14 @@
 //! istiod's answers for sidecars: listeners and clusters unasked, routes and endpoints by name.
 
-use mesh_core::{Bootstrap, Mesh};
+use mesh_core::bootstrap::DiskCache;
+use mesh_core::resource::Kind;
+use mesh_core::{Bootstrap, Mesh, mesh};
 use mesh_proto::ads::{Any, DeltaDiscoveryResponse, DiscoveryResponse};
 use mesh_proto::envoy::config::listener::v3::Listener;
 use mesh_testkit::ads::Resources;
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
+use mesh_testkit::load::Load;
 use mesh_testkit::net::VirtualNet;
 use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
@@ -13,6 +16,7 @@ use prost::Message as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::sleep;
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mesh-core/tests/recorded/scenarios");
 
@@ -30,17 +34,24 @@ fn targets(path: &Path) -> Vec<String> {
     listeners.filter(|name| !name.contains('/')).collect()
 }
 
-fn mesh(net: &VirtualNet) -> Mesh {
-    let bootstrap = serde_json::json!({
-        "xds_servers": [{
-            "server_uri": CONTROL_PLANE,
+fn builder(net: &VirtualNet, servers: &[&str]) -> mesh::Builder {
+    let server = |uri: &&str| {
+        serde_json::json!({
+            "server_uri": uri,
             "channel_creds": [{ "type": "insecure" }],
             "server_features": ["mesh.sidecar"],
-        }],
+        })
+    };
+    let bootstrap = serde_json::json!({
+        "xds_servers": servers.iter().map(server).collect::<Vec<_>>(),
         "node": { "id": "sidecar~127.99.0.1~client.default~default.svc.cluster.local" },
     });
     let bootstrap = Bootstrap::from_json(&bootstrap.to_string()).unwrap();
-    Mesh::builder().bootstrap(bootstrap).dialer(net.dialer()).seed(1).build().unwrap()
+    Mesh::builder().bootstrap(bootstrap).dialer(net.dialer()).seed(1)
+}
+
+fn mesh(net: &VirtualNet) -> Mesh {
+    builder(net, &[CONTROL_PLANE]).build().unwrap()
 }
 
 /// The scenarios in which calls fail, the beginning of the target, and what the caller is told.
@@ -156,4 +167,108 @@ async fn step_by_step() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(control.nacks(), [""; 0]);
+}
+
+const SECOND: &str = "10.255.0.2:15010";
+const TARGETS: [&str; 2] = ["echo.default.svc.cluster.local:7070", "echo.default.svc.cluster.local:8080"];
+
+/// The resources of these kinds of a scenario.
+fn control(kinds: &[&str]) -> Resources {
+    let control = Resources::new();
+    for kind in kinds {
+        control.set(resources(&Path::new(RECORDED).join("basic/sidecar").join(kind).with_extension("pb")));
+    }
+    control
+}
+
+/// The service of the scenario.
+fn backends(net: &VirtualNet) -> Vec<Backend> {
+    let addresses = (1..=3).flat_map(|host| [17070, 18080].map(|port| format!("127.0.0.{host}:{port}")));
+    addresses.map(|address| Backend::http2(&address, net.listen(&address))).collect()
+}
+
+async fn names(mesh: &Mesh, kind: Kind) -> Vec<String> {
+    let known = mesh.report().await.unwrap().resources.into_iter();
+    known
+        .filter(|found| found.kind == kind && found.bytes.is_some())
+        .map(|found| found.name.to_string())
+        .collect()
+}
+
+/// Nobody asks for listeners and clusters by name, and yet none of them is lost when another control plane takes over,
+/// until that one has listed its own.
+#[tokio::test(start_paused = true)]
+async fn another_control_plane_takes_over_what_was_not_asked_for() {
+    let net = VirtualNet::default();
+    let first = control(&["lds", "rds", "cds", "eds"]);
+    let server = first.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = backends(&net);
+    let mesh = builder(&net, &[CONTROL_PLANE, SECOND]).build().unwrap();
+    call(&mesh, TARGETS[0]).await.unwrap();
+    let before = (names(&mesh, Kind::Listener).await, names(&mesh, Kind::Cluster).await);
+    assert!(before.0.len() > 2 && before.1.len() > 2, "{before:?}");
+    let channel = Channel::new(&mesh, &format!("xds:///{}", TARGETS[0])).unwrap();
+    let load = Load::echo(&channel, Duration::from_millis(10));
+
+    // The second control plane is asked for what the first one has not told, and has no listeners yet.
+    drop(server);
+    net.refuse(CONTROL_PLANE);
+    let second = control(&["rds", "cds", "eds"]);
+    let _second = second.serve_on(net.listen(SECOND));
+    call(&mesh, TARGETS[1]).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let source = mesh.report().await.unwrap().control_plane.unwrap().source;
+    assert!(source.contains(SECOND), "{source}");
+    assert_eq!(names(&mesh, Kind::Listener).await, before.0);
+    assert_eq!(names(&mesh, Kind::Cluster).await, before.1);
+
+    // Its own list counts.
+    let listeners = resources(&Path::new(RECORDED).join("basic/sidecar/lds.pb"));
+    second.set(listeners.into_iter().filter(|any| !mesh_testkit::ads::name_of(any).ends_with("_8080")));
+    sleep(Duration::from_secs(20)).await;
+    let record = load.finish().await;
+    assert_eq!(record.failures, [""; 0]);
+    assert!(record.answers.len() > 2000);
+    let why = call(&mesh, TARGETS[1]).await.unwrap_err();
+    assert!(why.contains(PASSED_THROUGH), "{why}");
+    call(&mesh, TARGETS[0]).await.unwrap();
+    assert_eq!(second.nacks(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_starts_from_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = DiskCache::new(folder.path().join("cache"));
+    let net = VirtualNet::default();
+    let control = control(&["lds", "rds", "cds", "eds"]);
+    let server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = backends(&net);
+    let with_disk = || builder(&net, &[CONTROL_PLANE]).disk_cache(cache.clone()).build().unwrap();
+    let mesh = with_disk();
+    call(&mesh, TARGETS[0]).await.unwrap();
+    call(&mesh, TARGETS[1]).await.unwrap();
+    // One listener goes before the process ends, and must not come back with the next.
+    control.remove_named(
+        "type.googleapis.com/envoy.config.listener.v3.Listener",
+        &names(&mesh, Kind::Listener).await.into_iter().find(|name| name.ends_with("_8080")).unwrap(),
+    );
+    while !cache.path.exists() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert!(mesh.close(Duration::from_secs(5)).await);
+    drop((server, mesh));
+    net.refuse(CONTROL_PLANE);
+
+    let mesh = with_disk();
+    call(&mesh, TARGETS[0]).await.unwrap();
+    let clusters = names(&mesh, Kind::Cluster).await;
+    assert!(names(&mesh, Kind::Listener).await.iter().all(|name| !name.ends_with("_8080")));
+
+    // What the control plane does not list when it is back is gone.
+    control.remove_named("type.googleapis.com/envoy.config.cluster.v3.Cluster", &clusters[0]);
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(names(&mesh, Kind::Cluster).await, clusters[1..]);
+    call(&mesh, TARGETS[0]).await.unwrap();
 }

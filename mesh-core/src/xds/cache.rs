@@ -218,6 +218,11 @@ impl<V> Entry<V> {
         date(self.updated?, now, wall)
     }
 
+    /// Whether it is a part of everything that this control plane has not mentioned.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        !self.named && self.seen_in == 0 && self.present().is_some()
+    }
+
     /// Whether it is as good as the control plane has it.
     pub(super) fn is_clean(&self) -> bool {
         matches!(self.state, State::Present(_)) && self.rejection.is_none() && self.error.is_none()

@@ -158,9 +158,13 @@ impl<K: ResourceKind> Client<K> {
 
     /// Subscribes to every resource of a kind that has no authority, whatever its name.
     pub fn subscribe_all(&mut self, kind: K) {
-        if let Some(group) = self.groups.first_mut() {
-            group.subscribe_all(kind);
-        }
+        let Some(group) = self.groups.first_mut() else { return };
+        group.subscribe_all(kind);
+        let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
+        let local = &self.local;
+        disk.all(kind).filter(|(name, _)| !is_federated(name)).for_each(|(name, record)| {
+            restore(group, local, kind, name, record);
+        });
     }
 
     /// Whether every resource of a kind is subscribed to.
@@ -180,13 +184,8 @@ impl<K: ResourceKind> Client<K> {
         group.subscribe(kind, added, removed);
         let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
         for name in added {
-            let Some(Record { resource, version, .. }) = disk.get(kind, name) else { continue };
-            match kind.decode_for(&self.local, name, resource, None) {
-                Ok(value) => {
-                    let (bytes, version) = (resource.clone(), version.as_str().into());
-                    group.preload(kind, name, Present { value, bytes, version });
-                }
-                Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
+            if let Some(record) = disk.get(kind, name) {
+                restore(group, &self.local, kind, name, record);
             }
         }
     }
@@ -279,7 +278,11 @@ impl<K: ResourceKind> Client<K> {
         let Some(mut disk) = self.disk.take() else { return false };
         let mut news = false;
         for Change { kind, name } in changes {
-            news |= self.get(*kind, name).is_some_and(|entry| disk.hear(*kind, name, entry));
+            news |= match self.get(*kind, name) {
+                Some(entry) => disk.hear(*kind, name, entry),
+                // It was known as a part of everything, and is so no more.
+                None => self.subscribes_all(*kind) && disk.forget(*kind, name),
+            };
         }
         self.disk = Some(disk);
         news
@@ -291,3 +294,15 @@ impl<K: ResourceKind> fmt::Debug for Client<K> {
         f.debug_struct("Client").field("groups", &self.groups).finish_non_exhaustive()
     }
 }
+/// Puts a resource of the disk cache in force.
+fn restore<K: ResourceKind>(group: &mut Group<K>, local: &K::Local, kind: K, name: &str, record: &Record) {
+    let Record { resource, version, .. } = record;
+    match kind.decode_for(local, name, resource, None) {
+        Ok(value) => {
+            let (bytes, version) = (resource.clone(), version.as_str().into());
+            group.preload(kind, name, Present { value, bytes, version });
+        }
+        Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
+    }
+}
+

@@ -158,6 +158,7 @@ impl Delta {
         for error in &response.errors {
             table.report(now, error, &mut refusals);
         }
+        table.note_unmentioned(now);
         let refused = refusals.finish();
         self.pace.heard(now, table.has_changed(), refused.is_some());
         if refused.is_none() {

@@ -201,6 +201,17 @@ impl Disk {
         self.records.get(&(kind.type_url(), name.to_owned()))
     }
 
+    /// Every resource of a kind, and its name.
+    pub(super) fn all<K: ResourceKind>(&self, kind: K) -> impl Iterator<Item = (&str, &Record)> {
+        let of_kind = self.records.iter().filter(move |((url, _), _)| *url == kind.type_url());
+        of_kind.map(|((_, name), record)| (&**name, record))
+    }
+
+    /// A resource is gone; whether that is new.
+    pub(super) fn forget<K: ResourceKind>(&mut self, kind: K, name: &str) -> bool {
+        self.records.remove(&(kind.type_url(), name.to_owned())).is_some()
+    }
+
     /// Learns what has become of a resource; whether that is new.
     pub(super) fn hear<K: ResourceKind>(&mut self, kind: K, name: &str, entry: &Entry<K::Value>) -> bool {
         let key = (kind.type_url(), name.to_owned());

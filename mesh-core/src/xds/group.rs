@@ -140,7 +140,7 @@ impl<K: ResourceKind> Group<K> {
 
     /// Puts a resource in force until a control plane says something about it.
     pub(super) fn preload(&mut self, kind: K, name: &str, resource: Present<K::Value>) {
-        self.upstreams[self.fallback.active()].session.preload(kind, name, resource);
+        self.upstreams[self.fallback.active()].session.preload(kind, name, resource, None);
     }
 
     /// Moves on until something happens that matters outside; what changed is added to `changes`.
@@ -261,15 +261,12 @@ impl<K: ResourceKind> Group<K> {
     /// Hands what is in force from one control plane to another one.
     fn inherit(&mut self, from: usize, to: usize, changes: &mut Vec<Change<K>>) {
         for (&kind, names) in K::ALL.iter().zip(&self.wanted) {
-            for name in names {
-                changes.push(Change { kind, name: name.clone() });
-                let Some(Entry { state: State::Present(present), .. }) =
-                    self.upstreams[from].session.get(kind, name)
-                else {
-                    continue;
-                };
-                let present = present.clone();
-                self.upstreams[to].session.preload(kind, name, present);
+            changes.extend(names.iter().map(|name| Change { kind, name: name.clone() }));
+            let known = self.upstreams[from].session.entries(kind);
+            let known = known
+                .filter_map(|(name, entry)| Some((name.clone(), entry.present()?.clone(), entry.expires)));
+            for (name, present, expires) in known.collect::<Vec<_>>() {
+                self.upstreams[to].session.preload(kind, &name, present, expires);
             }
         }
         // What the others know grows old; should they come back, they start afresh.

@@ -161,6 +161,19 @@ impl<K: ResourceKind> Table<K> {
     }
 
     /// The name of a subscribed resource, if the response mentions it for the first time. One that is not known is
+    /// Gives a last term to what is a part of everything that this control plane has not mentioned. In the incremental protocol it
+    /// takes away only what it has sent itself, and its list may come in several responses.
+    pub(super) fn note_unmentioned(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.unconfirmed) || self.features.keep_deleted() {
+            return;
+        }
+        let until = now + self.features.resource_timeout();
+        for (name, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.is_unconfirmed()) {
+            entry.grace = Some(until);
+            arm(&mut self.alarms, entry, name);
+        }
+    }
+
     /// made so if it is `new` and everything is subscribed to.
     fn mention(&mut self, name: &str, new: bool, refusals: &mut Refusals) -> Option<Arc<str>> {
         if !self.entries.contains_key(name) {

@@ -24,6 +24,8 @@ pub mod features;
 mod fixture;
 mod group;
 mod grpc_stream;
+#[cfg(test)]
+mod handover_tests;
 pub mod in_process;
 mod intake;
 pub mod kind;

@@ -148,10 +148,11 @@ impl<K: ResourceKind> Session<K> {
         self.subscriptions[kind.index()].add_all();
     }
 
-    /// Puts a resource in force that this control plane has not sent, until it says something about it. Nothing happens if
-    /// the resource is not subscribed to.
-    pub fn preload(&mut self, kind: K, name: &str, resource: Present<K::Value>) {
-        self.subscriptions[kind.index()].preload(name, resource);
+    /// Puts a resource in force that this control plane has not sent, until it says something about it or its time to live
+    /// ends. Nothing happens if the resource is not subscribed to. One that is so only along with everything is gone if the
+    /// control plane lists everything without it, and a change.
+    pub fn preload(&mut self, kind: K, name: &str, resource: Present<K::Value>, expires: Option<Instant>) {
+        self.subscriptions[kind.index()].preload(name, resource, expires);
     }
 
     /// How many resources of a kind were received.

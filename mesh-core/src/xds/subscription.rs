@@ -88,9 +88,9 @@ impl<K: ResourceKind> Subscription<K> {
         }
     }
 
-    /// Puts a resource in force that this control plane has not sent.
-    pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>) {
-        self.table.preload(name, resource);
+    /// Puts a resource in force that this control plane has not sent, until its time to live ends.
+    pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>, expires: Option<Instant>) {
+        self.table.preload(name, resource, expires);
     }
 
     /// A new stream is up: everything has to be asked for again.

@@ -21,6 +21,8 @@ pub(super) struct Table<K: ResourceKind> {
     pub(super) wildcard: bool,
     /// Whether there is a stream.
     connected: bool,
+    /// Whether something is a part of everything that this control plane has not mentioned, and nobody waits for that.
+    pub(super) unconfirmed: bool,
     pub(super) alarms: Alarms,
     /// Counts the responses.
     pub(super) round: u64,
@@ -64,6 +66,7 @@ impl<K: ResourceKind> Table<K> {
             names: BTreeSet::new(),
             wildcard: false,
             connected: false,
+            unconfirmed: false,
             alarms: Alarms::default(),
             round: 0,
             seen: 0,
@@ -125,13 +128,24 @@ impl<K: ResourceKind> Table<K> {
         Added::Restored
     }
 
-    /// Puts a resource in force that this control plane has not sent.
-    pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>) {
-        if let Some(entry) = self.entries.get_mut(name) {
-            // A version would let the control plane think that it has sent it.
-            entry.state = State::Present(Present { version: "".into(), ..resource });
-            entry.deadline = None;
+    /// Puts a resource in force that this control plane has not sent, until its time to live ends.
+    pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>, expires: Option<Instant>) {
+        if self.wildcard && is_askable(name) && !self.entries.contains_key(name) {
+            self.unconfirmed = true;
+            self.entries.insert(name.into(), Entry::new(false));
         }
+        let Some((name, entry)) = self.entries.get_key_value(name) else { return };
+        if !entry.named {
+            // Nobody waits for it by its name, so nobody looks whether it is there.
+            self.changed.push(name.clone());
+        }
+        let name = name.clone();
+        let Some(entry) = self.entries.get_mut(&name) else { return };
+        // A version would let the control plane think that it has sent it.
+        entry.state = State::Present(Present { version: "".into(), ..resource });
+        entry.deadline = None;
+        entry.expires = expires;
+        arm(&mut self.alarms, entry, &name);
     }
 
     /// Drops a name; whether the control plane has to be told, which until then keeps its entry up to date.
@@ -144,6 +158,7 @@ impl<K: ResourceKind> Table<K> {
         let asked = entry.asked_in.is_some();
         if self.wildcard && (entry.present().is_some() || self.connected && entry.rejection.is_some()) {
             // Still a part of everything.
+            self.unconfirmed |= entry.is_unconfirmed();
         } else if asked {
             entry.leaving = true;
         } else {
@@ -180,12 +195,13 @@ impl<K: ResourceKind> Table<K> {
     /// The stream is gone: silence proves nothing any more, and nobody has to be told what is wanted no more.
     /// What came unnamed and was refused has to come again, because nobody would say that it is gone.
     pub(super) fn stream_closed(&mut self) {
-        let Self { entries, changed, connected, .. } = self;
+        let Self { entries, changed, connected, unconfirmed, .. } = self;
         *connected = false;
         entries.retain(|name, entry| {
             entry.asked_in = None;
             entry.deadline = None;
             entry.grace = None;
+            *unconfirmed |= entry.is_unconfirmed();
             let lost = !entry.named && entry.present().is_none();
             if lost && !entry.leaving {
                 changed.push(name.clone());
@@ -223,6 +239,9 @@ impl<K: ResourceKind> Table<K> {
                 entry.grace = None;
                 if matches!(entry.state, State::Pending) && entry.rejection.is_none() {
                     absence = Some(Absence::Unlisted);
+                }
+                if entry.is_unconfirmed() {
+                    absence = Some(Absence::Deleted);
                 }
             }
             if due(entry.deadline) {

@@ -1,0 +1,101 @@
+//! What a session inherits from another one, or from the disk, until its own control plane has spoken.
+
+use super::RESOURCE_TIMEOUT;
+use super::cache::Present;
+use super::features::Features;
+use super::fixture::Toy::Whole;
+use super::fixture::{Fixture, any, resource};
+use super::in_process::Protocol;
+use mesh_proto::ads::DiscoveryRequest;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A session that has asked for everything and has inherited some of it.
+fn heir(protocol: Protocol, features: Features, inherited: &[(&str, u32)]) -> Fixture {
+    let mut f = Fixture::with(protocol, features);
+    f.session.add_all(Whole);
+    f.open();
+    match protocol {
+        Protocol::StateOfTheWorld => drop(f.request()),
+        Protocol::Delta => drop(f.delta_request()),
+    }
+    for (name, value) in inherited {
+        let present = Present { value: *value, bytes: any(Whole, name, *value).value, version: "old".into() };
+        f.session.preload(Whole, name, present, None);
+    }
+    let names: Vec<_> = inherited.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(f.fire_at(Duration::ZERO), names, "whoever uses them is told");
+    f
+}
+
+fn values(f: &Fixture) -> Vec<(&str, u32)> {
+    f.session.entries(Whole).map(|(name, entry)| (&**name, *entry.value().unwrap())).collect()
+}
+
+#[test]
+fn a_list_replaces_what_was_inherited() {
+    let mut f = heir(Protocol::StateOfTheWorld, Features::default(), &[("a", 1), ("b", 2), ("c", 3)]);
+    assert!(!f.session.lists_all(Whole), "this control plane has not said anything");
+    assert_eq!(values(&f), [("a", 1), ("b", 2), ("c", 3)]);
+    f.fire_at(Duration::from_secs(3600));
+    assert_eq!(values(&f).len(), 3, "its silence takes nothing away");
+    let changed = f.send(Whole, vec![any(Whole, "b", 2), any(Whole, "c", 30), any(Whole, "d", 4)]);
+    assert_eq!(changed, ["c", "d", "a"], "one that is the same is no change");
+    assert_eq!(values(&f), [("b", 2), ("c", 30), ("d", 4)]);
+    assert!(f.session.lists_all(Whole));
+}
+
+#[test]
+fn in_the_incremental_protocol_a_list_may_come_in_parts() {
+    let mut f = heir(Protocol::Delta, Features::default(), &[("a", 1), ("b", 2), ("c", 3), ("d", 4)]);
+    f.fire_at(Duration::from_secs(3600));
+    assert_eq!(values(&f).len(), 4, "its silence takes nothing away");
+    assert_eq!(f.send_delta(Whole, vec![resource(Whole, "b", "1", 20)], &["a"]), ["b", "a"]);
+    assert_eq!(values(&f), [("b", 20), ("c", 3), ("d", 4)], "what it takes away is gone at once");
+    assert!(f.fire_at(RESOURCE_TIMEOUT - SECOND).is_empty());
+    assert!(f.send_delta(Whole, vec![resource(Whole, "c", "1", 3)], &[]).is_empty(), "it is the same");
+    assert_eq!(f.fire_at(RESOURCE_TIMEOUT), ["d"], "what it has not mentioned by then it does not have");
+    assert_eq!(values(&f), [("b", 20), ("c", 3)]);
+    assert_eq!(f.fire_at(Duration::from_secs(3600)), [""; 0]);
+}
+
+#[test]
+fn the_term_begins_anew_with_another_stream() {
+    let mut f = heir(Protocol::Delta, Features::default(), &[("a", 1), ("b", 2)]);
+    f.send_delta(Whole, vec![resource(Whole, "a", "1", 1)], &[]);
+    f.fire_at(RESOURCE_TIMEOUT - SECOND);
+    f.reopen();
+    f.fire_at(Duration::from_secs(3600));
+    assert_eq!(values(&f), [("a", 1), ("b", 2)]);
+    let request = f.delta_request();
+    let known: Vec<_> = request.initial_resource_versions.keys().collect();
+    assert_eq!(known, ["a"], "the version of another control plane means nothing to this one");
+    f.send_delta(Whole, vec![], &[]);
+    assert_eq!(f.fire_at(RESOURCE_TIMEOUT), ["b"]);
+}
+
+#[test]
+fn who_keeps_what_is_deleted_keeps_what_is_not_mentioned() {
+    let features = Features { ignore_resource_deletion: true, ..Features::default() };
+    for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+        let mut f = heir(protocol, features, &[("a", 1)]);
+        match protocol {
+            Protocol::StateOfTheWorld => f.send(Whole, vec![]),
+            Protocol::Delta => f.send_delta(Whole, vec![], &[]),
+        };
+        f.fire_at(Duration::from_secs(3600));
+        assert_eq!(values(&f), [("a", 1)]);
+    }
+}
+
+#[test]
+fn a_time_to_live_is_inherited() {
+    let mut f = heir(Protocol::StateOfTheWorld, Features::default(), &[]);
+    let present = Present { value: 1, bytes: any(Whole, "a", 1).value, version: "old".into() };
+    f.session.preload(Whole, "a", present, Some(f.now + SECOND));
+    assert_eq!(f.fire_at(Duration::ZERO), ["a"]);
+    assert_eq!(f.fire_at(SECOND), ["a"]);
+    assert_eq!(values(&f), []);
+    assert_eq!(f.requests(), [] as [DiscoveryRequest; 0]);
+}
