@@ -454,6 +454,44 @@ async fn authorities_have_control_planes_and_names_of_their_own() {
     assert_eq!(report.authorities.iter().map(|plane| &*plane.source).collect::<Vec<_>>(), [SECOND]);
 }
 
+/// Routes write the name of one cluster in several ways.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_asked_for_once_however_it_is_written() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let spelling = |context: &str| format!("xdstp://a/envoy.config.cluster.v3.Cluster/c{context}");
+    let spellings = ["?x=1&y=2", "?y=2&x=1", "?y=%32&x=1#way"].map(spelling);
+    let mut group = cluster(&spellings[0]);
+    if let Some(config) = &mut group.eds_cluster_config {
+        config.service_name = "c".to_owned();
+    }
+    world.control.set([any(&group), any(&assignment("c", &BACKENDS[..1]))]);
+    let to = |spellings: &[&String]| {
+        let weights: Vec<_> = spellings.iter().map(|name| (name.as_str(), 1)).collect();
+        world.routes(vec![route("/", &weights)]);
+    };
+    to(&[&spellings[1], &spellings[2]]);
+    let _server = world.control.serve_on(world.net.listen(FIRST));
+    let bootstrap = bootstrap(&[FIRST], r#", "authorities": {"a": {}}"#);
+    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).seed(1).build().unwrap();
+    let channel = Channel::new(&mesh, TARGET).unwrap();
+    let load = Load::echo(&channel, Duration::from_millis(1));
+    for used in [vec![&spellings[1]], vec![&spellings[2], &spellings[0]], vec![&spellings[0]]] {
+        sleep(Duration::from_secs(1)).await;
+        to(&used);
+    }
+    sleep(Duration::from_secs(1)).await;
+    world.control.set([any(&assignment("c", &BACKENDS[1..]))]);
+    sleep(Duration::from_secs(1)).await;
+    let record = load.finish().await;
+    assert!(record.failures.is_empty(), "{:?}", record.failures);
+    assert_eq!(record.answers.last().unwrap().1, BACKENDS[1]);
+    for request in world.control.requests() {
+        if request.type_url.ends_with(".Cluster") {
+            assert_eq!(request.resource_names, [&spellings[0][..]]);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_token_is_read_again_for_every_stream() {
     let folder = tempfile::tempdir().unwrap();

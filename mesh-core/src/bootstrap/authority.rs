@@ -9,7 +9,7 @@ const NAME: &str = "%s";
 /// How names begin that say which authority has them.
 const FEDERATED: &str = "xdstp:";
 /// What is escaped in a path: all but what RFC 3986 allows there.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

@@ -12,6 +12,7 @@ mod node;
 mod reader;
 mod server;
 
+pub(crate) use self::authority::PATH;
 pub use self::authority::{Authority, ListenerTemplate};
 pub use self::credentials::{CallCredentials, ChannelCredentials};
 pub use self::env::{BOOTSTRAP_CONFIG_VARIABLE, BOOTSTRAP_VARIABLE, DISK_CACHE_VARIABLE};

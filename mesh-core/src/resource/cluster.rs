@@ -1,7 +1,7 @@
 //! `Cluster`: a set of endpoints and how to use them.
 
 use super::http_options::{HttpOptions, TcpKeepalive};
-use super::invalid::{At, Checked, Invalid, duration, unpack};
+use super::invalid::{At, Checked, Invalid, check_name, duration, unpack};
 use super::lb_parts::percent;
 use super::metadata::Metadata;
 use super::outlier::OutlierDetection;
@@ -82,9 +82,7 @@ impl Cluster {
 /// Decodes the resource `name`.
 pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Cluster> {
     let proto: proto::Cluster = unpack(bytes)?;
-    if proto.name != name {
-        return Err(Invalid::new("is given twice")).at("name");
-    }
+    check_name(&proto.name, name).at("name")?;
     if let Some(server) = &proto.lrs_server
         && !matches!(server.config_source_specifier, Some(ConfigSourceSpecifier::Self_(_)))
     {

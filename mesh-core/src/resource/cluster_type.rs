@@ -5,6 +5,7 @@ use super::extension::{Config, Extension};
 use super::hcm::check_source;
 use super::invalid::{At, Checked, Invalid, duration};
 use crate::net::Address;
+use crate::xds::name::is_federated;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::extensions::clusters;
 use proto::cluster::{ClusterDiscoveryType, DiscoveryType, LbConfig};
@@ -144,7 +145,7 @@ fn eds(proto: &proto::Cluster) -> Checked<EndpointSource> {
     check_source(config.eds_config.as_ref()).at("eds_config").at("eds_cluster_config")?;
     let name = if !config.service_name.is_empty() {
         config.service_name
-    } else if proto.name.starts_with("xdstp:") {
+    } else if is_federated(&proto.name) {
         let why = "must not be empty where the cluster's name is an xdstp: one";
         return Err(Invalid::new(why)).at("service_name").at("eds_cluster_config");
     } else {

@@ -1,7 +1,7 @@
 //! `ClusterLoadAssignment`: the endpoints of a cluster.
 
 use super::endpoint_wire::{self, Known, Reader};
-use super::invalid::{At, Checked, Invalid, unpack};
+use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::matcher::Fraction;
 use super::metadata::Metadata;
 use super::wire;
@@ -204,8 +204,8 @@ fn read(
     let (mut rest, mut groups) = (Vec::new(), Vec::new());
     wire::split(bytes, endpoint_wire::ENDPOINTS, &mut rest, |group| groups.push(group))?;
     let whole: proto::ClusterLoadAssignment = unpack(&rest)?;
-    if name.is_some_and(|name| name != whole.cluster_name) {
-        return Err(Invalid::new("is given twice")).at("cluster_name");
+    if let Some(name) = name {
+        check_name(&whole.cluster_name, name).at("cluster_name")?;
     }
     let mut reader = Reader::new(bytes, previous.map(|previous| &previous.known));
     let mut priorities: BTreeMap<u32, Vec<LocalityEndpoints>> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! Why a resource is refused, with the path to the field.
 
+use crate::xds::name::canonical;
 use mesh_proto::google::protobuf;
 use std::fmt;
 use std::time::Duration;
@@ -52,6 +53,11 @@ impl fmt::Display for Invalid {
         }
         f.write_str(&self.reason)
     }
+}
+
+/// A resource has the name that it came by. Who reads a field that is there twice may take either.
+pub(super) fn check_name(found: &str, name: &str) -> Checked<()> {
+    if found == name || canonical(found) == name { Ok(()) } else { Err(Invalid::new("is given twice")) }
 }
 
 /// A duration that is there, valid and not negative.

@@ -2,7 +2,7 @@
 
 use super::extension::{Extension, message_name};
 use super::filter::Strictness;
-use super::invalid::{At, Checked, Invalid, unpack};
+use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::providers::CertificateProviders;
 use mesh_proto::envoy::config::listener::v3 as proto;
 
@@ -23,9 +23,7 @@ pub enum Listener {
 /// Decodes the resource `name`.
 pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Listener> {
     let proto: proto::Listener = unpack(bytes)?;
-    if proto.name != name {
-        return Err(Invalid::new("is given twice")).at("name");
-    }
+    check_name(&proto.name, name).at("name")?;
     let Some(api) = &proto.api_listener else {
         return ServerListener::from_proto(&proto, providers)
             .map(|server| Listener::Server(Box::new(server)));

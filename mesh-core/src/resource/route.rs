@@ -3,7 +3,7 @@
 use super::cors::CorsPolicy;
 use super::filter::FilterOverrides;
 use super::header_ops::HeaderOps;
-use super::invalid::{At, Checked, Invalid, unpack};
+use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::metadata::Metadata;
 use super::mirror;
 use super::retry::{HedgePolicy, Retry};
@@ -305,8 +305,6 @@ impl Route {
 /// Decodes the resource `name`.
 pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<RouteConfig> {
     let proto: proto::RouteConfiguration = unpack(bytes)?;
-    if proto.name != name {
-        return Err(Invalid::new("is given twice")).at("name");
-    }
+    check_name(&proto.name, name).at("name")?;
     RouteConfig::from_proto(&proto)
 }

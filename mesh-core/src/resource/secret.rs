@@ -1,6 +1,6 @@
 //! `Secret`: keys and certificates that come from the control plane, or where they are found.
 
-use super::invalid::{At, Checked, Invalid, unpack};
+use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::providers::CertificateProviders;
 use super::tls_context::Validation;
 use mesh_proto::envoy::config::core::v3 as core;
@@ -53,9 +53,7 @@ pub enum DataSource {
 pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Secret> {
     use proto::secret::Type;
     let proto: proto::Secret = unpack(bytes)?;
-    if proto.name != name {
-        return Err(Invalid::new("is given twice")).at("name");
-    }
+    check_name(&proto.name, name).at("name")?;
     let content = match &proto.r#type {
         Some(Type::TlsCertificate(given)) => {
             TlsCertificate::from_proto(given).at("tls_certificate").map(SecretContent::Certificate)?

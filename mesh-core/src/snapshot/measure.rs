@@ -7,6 +7,7 @@ use crate::resource::Kind;
 use crate::telemetry::metrics::{self, Sample};
 use crate::xds::cache::Status;
 use crate::xds::kind::ResourceKind;
+use crate::xds::name::FederatedName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,8 +69,7 @@ impl Report {
                 Status::ReceivedError => "received_error",
                 Status::Timeout => "timeout",
             };
-            let authority = resource.name.strip_prefix("xdstp://").and_then(|rest| rest.split_once('/'));
-            let authority = authority.map_or(NO_AUTHORITY, |(authority, _)| authority);
+            let authority = FederatedName::parse(&resource.name).map_or(NO_AUTHORITY, |name| name.authority);
             *counts.entry((authority.into(), state, type_of(resource.kind))).or_default() += 1.0;
         }
         samples.extend(counts.into_iter().map(|((authority, state, kind), count)| {

@@ -13,6 +13,7 @@ use super::session::{Change, Received};
 use crate::bootstrap::Node;
 use crate::clock::Timer;
 use crate::net::Environment;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
@@ -27,8 +28,8 @@ pub struct Client<K: ResourceKind> {
     groups: Vec<Group<K>>,
     /// Subscribed names that nobody answers for.
     misnamed: BTreeMap<(K, Arc<str>), Entry<K::Value>>,
-    /// How names are written that are written in another way than the canonical one, by the latter.
-    spellings: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// The ways in which each name that says who has the resource is subscribed to, by the canonical one.
+    spellings: BTreeMap<(K, Arc<str>), BTreeSet<Arc<str>>>,
     disk: Option<Disk>,
     /// When to write the disk cache; none while nothing changed.
     write: Option<Timer>,
@@ -121,39 +122,54 @@ impl<K: ResourceKind> Client<K> {
         }
         let mut parts = vec![(Vec::new(), Vec::new()); self.groups.len()];
         for name in removed {
-            match self.directory.find(kind, name) {
-                Ok(group) => {
-                    let canonical: Arc<str> = canonical(name).into();
-                    self.spellings.remove(&canonical);
-                    parts[group].1.push(canonical);
-                }
-                Err(_) => {
-                    self.misnamed.remove(&(kind, canonical(name).into()));
-                }
+            let Some(name) = self.respell(kind, name, false) else { continue };
+            match self.directory.find(kind, &name) {
+                Ok(group) => parts[group].1.push(name),
+                Err(_) => drop(self.misnamed.remove(&(kind, name))),
             }
         }
         for name in added {
-            match self.directory.find(kind, name) {
-                Ok(group) => {
-                    let canonical: Arc<str> = canonical(name).into();
-                    if canonical != *name {
-                        self.spellings.entry(canonical.clone()).or_default().insert(name.clone());
-                    }
-                    parts[group].0.push(canonical);
-                }
+            let Some(name) = self.respell(kind, name, true) else { continue };
+            match self.directory.find(kind, &name) {
+                Ok(group) => parts[group].0.push(name),
                 Err(why) => {
                     let absence = match why {
                         Misnamed::Malformed => Absence::Malformed,
                         Misnamed::OtherKind => Absence::OtherKind,
                         Misnamed::UnknownAuthority => Absence::UnknownAuthority,
                     };
-                    self.misnamed.insert((kind, canonical(name).into()), Entry::absent(absence));
+                    self.misnamed.insert((kind, name), Entry::absent(absence));
                 }
             }
         }
         for (group, (added, removed)) in parts.iter().enumerate() {
             self.subscribe_group(group, kind, added, removed);
         }
+    }
+
+    /// Takes note of a way to write a name that is wanted, or is so no more: the canonical one, if it was not wanted before
+    /// or is not wanted in any other way.
+    fn respell(&mut self, kind: K, name: &Arc<str>, wanted: bool) -> Option<Arc<str>> {
+        if !is_federated(name) {
+            return Some(name.clone());
+        }
+        let canonical: Arc<str> = match canonical(name) {
+            Cow::Borrowed(_) => name.clone(),
+            Cow::Owned(canonical) => canonical.into(),
+        };
+        let key = (kind, canonical.clone());
+        let others = self.spellings.entry(key.clone()).or_default();
+        let first = others.is_empty();
+        if wanted {
+            others.insert(name.clone());
+            return first.then_some(canonical);
+        }
+        let known = others.remove(name);
+        if !others.is_empty() {
+            return None;
+        }
+        self.spellings.remove(&key);
+        known.then_some(canonical)
     }
 
     /// Subscribes to every resource of a kind that has no authority, whatever its name.
@@ -245,12 +261,12 @@ impl<K: ResourceKind> Client<K> {
                 turn.link_changed |= told;
             }
         }
-        if !self.spellings.is_empty() {
-            self.spell(&mut turn.changes);
-        }
         if self.hear(&turn.changes) {
             let due = self.environment.clock.now() + DISK_WRITE_DELAY;
             self.write.get_or_insert_with(|| Timer::at(Some(due)));
+        }
+        if !self.spellings.is_empty() {
+            self.spell(&mut turn.changes);
         }
         if self.write.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) {
             self.write = None;
@@ -266,8 +282,9 @@ impl<K: ResourceKind> Client<K> {
     fn spell(&self, changes: &mut Vec<Change<K>>) {
         let spelt = |change: &Change<K>| {
             let kind = change.kind;
-            let names = self.spellings.get(&change.name).into_iter().flatten();
-            names.map(move |name| Change { kind, name: name.clone() }).collect::<Vec<_>>()
+            let names = self.spellings.get(&(kind, change.name.clone())).into_iter().flatten();
+            let others = names.filter(|name| **name != change.name);
+            others.map(move |name| Change { kind, name: name.clone() }).collect::<Vec<_>>()
         };
         let more: Vec<_> = changes.iter().flat_map(spelt).collect();
         changes.extend(more);
@@ -289,11 +306,6 @@ impl<K: ResourceKind> Client<K> {
     }
 }
 
-impl<K: ResourceKind> fmt::Debug for Client<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("groups", &self.groups).finish_non_exhaustive()
-    }
-}
 /// Puts a resource of the disk cache in force.
 fn restore<K: ResourceKind>(group: &mut Group<K>, local: &K::Local, kind: K, name: &str, record: &Record) {
     let Record { resource, version, .. } = record;
@@ -306,3 +318,8 @@ fn restore<K: ResourceKind>(group: &mut Group<K>, local: &K::Local, kind: K, nam
     }
 }
 
+impl<K: ResourceKind> fmt::Debug for Client<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("groups", &self.groups).finish_non_exhaustive()
+    }
+}

@@ -4,6 +4,7 @@ use super::cache::{Absence, Entry, NOT_FOUND, PERMISSION_DENIED, Present, Reject
 use super::features::UNLISTED_GRACE;
 use super::kind::ResourceKind;
 use super::nack::Refusals;
+use super::name::canonical;
 use super::table::{Table, arm, is_askable};
 use super::wire::{self, Item, Payload};
 use crate::clock::Instant;
@@ -160,7 +161,6 @@ impl<K: ResourceKind> Table<K> {
         }
     }
 
-    /// The name of a subscribed resource, if the response mentions it for the first time. One that is not known is
     /// Gives a last term to what is a part of everything that this control plane has not mentioned. In the incremental protocol it
     /// takes away only what it has sent itself, and its list may come in several responses.
     pub(super) fn note_unmentioned(&mut self, now: Instant) {
@@ -174,8 +174,10 @@ impl<K: ResourceKind> Table<K> {
         }
     }
 
-    /// made so if it is `new` and everything is subscribed to.
+    /// The name of a subscribed resource, if the response mentions it for the first time. One that is not known is
+    /// made so if it is `new` and everything is subscribed to. However it writes the name, the canonical one counts.
     fn mention(&mut self, name: &str, new: bool, refusals: &mut Refusals) -> Option<Arc<str>> {
+        let name = &*canonical(name);
         if !self.entries.contains_key(name) {
             if !new || !self.wildcard || !is_askable(name) {
                 return None;

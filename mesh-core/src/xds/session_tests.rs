@@ -3,10 +3,33 @@
 use super::*;
 use crate::xds::cache::Absence;
 use crate::xds::fixture::Toy::{Part, Whole};
-use crate::xds::fixture::{Fixture, any, wrapped};
+use crate::xds::fixture::{Fixture, any, resource, wrapped};
 use crate::xds::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
-use mesh_proto::ads::DiscoveryResponse;
+use mesh_proto::ads::{DiscoveryResponse, Resource};
 use prost::Message;
+
+#[test]
+fn the_control_plane_may_write_names_in_other_ways() {
+    const NAME: &str = "xdstp://a/Whole/svc:80?a=1&b=2";
+    let other = |number| any(Whole, "xdstp://a/Whole/svc%3A80?b=2&a=1", number);
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &[NAME]);
+    assert_eq!(f.request().resource_names, [NAME]);
+    assert_eq!(f.send(Whole, vec![other(1)]), [NAME]);
+    assert_eq!(f.value(Whole, NAME), Some(1));
+    f.send(Whole, vec![other(2), any(Whole, NAME, 3)]);
+    let why = f.request().error_detail.unwrap().message;
+    assert_eq!(why, format!("{NAME}: the response mentions this resource twice"));
+
+    let mut f = Fixture::delta();
+    f.subscribe(Whole, &[NAME]);
+    f.delta_request();
+    let name = "XDSTP://a/Whole/svc:80?b=2&a=1".to_owned();
+    let sent = Resource { name, ..resource(Whole, "x", "1", 1) };
+    assert_eq!(f.send_delta(Whole, vec![sent], &[]), [NAME]);
+    assert_eq!(f.send_delta(Whole, vec![], &["xdstp://a/Whole/svc:80?b=2&a=1"]), [NAME]);
+    assert_eq!(f.absence(Whole, NAME), Some(Absence::Deleted));
+}
 
 #[test]
 fn subscribe_receive_acknowledge() {
