@@ -8,13 +8,17 @@ use mesh_core::route::{Action, VirtualHost};
 use mesh_core::snapshot::report::{Report, ResourceReport};
 use mesh_core::snapshot::{Snapshot, TargetState};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// What becomes of fields that have no effect: their key, and its title.
-const UNUSED: [(&str, &str); 3] =
-    [("kept", "kept, but not acted on yet"), ("without_effect", "without effect"), ("unknown", "not known")];
+const UNUSED: [(&str, &str); 3] = [
+    ("kept", "FIELDS NOT ACTED ON YET"),
+    ("without_effect", "FIELDS WITHOUT EFFECT"),
+    ("unknown", "UNKNOWN FIELDS"),
+];
 /// How long connections may take to end.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -224,6 +228,7 @@ fn to_text(dump: &Value) -> String {
         }
     }
     let _ = writeln!(out, "\nRESOURCES");
+    let mut unused = BTreeSet::new();
     for resource in list(&dump["resources"]) {
         let (kind, name) = (text(&resource["kind"]), text(&resource["name"]));
         let _ = writeln!(
@@ -236,17 +241,24 @@ fn to_text(dump: &Value) -> String {
             let refused = &resource["refused"];
             let _ = writeln!(out, "    refused {}: {}", text(&refused["version"]), text(&refused["reason"]));
         }
-        for (key, title) in UNUSED {
-            let paths = list(&resource[key]).iter().map(text).collect::<Vec<_>>().join(", ");
-            if !paths.is_empty() {
-                let _ = writeln!(out, "    {title}: {paths}");
-            }
+        for (key, _) in UNUSED {
+            let paths = list(&resource[key]).into_iter().map(|path| (key, kind.clone(), text(&path)));
+            unused.extend(paths);
         }
     }
     let _ = writeln!(out, "\nENDPOINTS");
     for endpoint in list(&dump["endpoints"]) {
         let (address, state) = (text(&endpoint["address"]), text(&endpoint["state"]));
         let _ = writeln!(out, "  {address}  {state}  {}", text(&endpoint["error"]));
+    }
+    for (key, title) in UNUSED {
+        let fields: Vec<_> = unused.iter().filter(|(of, ..)| *of == key).collect();
+        if !fields.is_empty() {
+            let _ = writeln!(out, "\n{title}");
+        }
+        for (_, kind, path) in fields {
+            let _ = writeln!(out, "  {kind:<22} {path}");
+        }
     }
     out
 }

@@ -12,6 +12,7 @@ mod kinds;
 mod load;
 mod mesh_config;
 mod meta;
+pub mod parts;
 mod report;
 mod scalar;
 pub mod service_entry;

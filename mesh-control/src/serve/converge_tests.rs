@@ -1,6 +1,6 @@
 //! Whatever happens in whatever order: a client that follows the rules ends with exactly what is served.
 
-use super::tests::Fake;
+use super::testing::Fake;
 use super::*;
 use crate::serve::watch::{WILDCARD, is_complete};
 use mesh_proto::ads::{DeltaDiscoveryResponse, DiscoveryResponse};

@@ -198,8 +198,16 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 #[cfg(test)]
+#[path = "session_testing.rs"]
+mod testing;
+
+#[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "session_delta_tests.rs"]
+mod delta_tests;
 
 #[cfg(test)]
 #[path = "converge_tests.rs"]

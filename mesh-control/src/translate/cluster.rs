@@ -1,9 +1,10 @@
 //! Clusters: how a service, or a subset of it, is called.
 
 use super::key::ClusterKey;
-use super::merged::Merged;
+use super::merged::merged;
 use super::{proto, tls};
 use crate::index::{Service, View};
+use crate::model::parts::Parts;
 use crate::model::traffic_policy::{LoadBalancer, Simple, TlsMode};
 use cluster::circuit_breakers::Thresholds;
 use cluster::cluster::{
@@ -38,12 +39,12 @@ pub(super) fn cluster(view: &View<'_>, name: &str) -> Option<cluster::Cluster> {
         ..Default::default()
     };
     if let Some(policy) = policy {
-        apply(&mut cluster, view, &service, &Merged::new(policy, key.subset, key.port));
+        apply(&mut cluster, view, &service, &merged(policy, key.subset, key.port));
     }
     Some(cluster)
 }
 
-fn apply(cluster: &mut cluster::Cluster, view: &View<'_>, service: &Arc<Service>, policy: &Merged<'_>) {
+fn apply(cluster: &mut cluster::Cluster, view: &View<'_>, service: &Arc<Service>, policy: &Parts<'_>) {
     if let Some(balancer) = policy.load_balancer {
         load_balancer(cluster, balancer);
     }

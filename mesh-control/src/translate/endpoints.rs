@@ -1,9 +1,10 @@
 //! Endpoints of a cluster by locality.
 
 use super::key::ClusterKey;
-use super::merged::Merged;
+use super::merged::merged;
 use super::{locality, proto};
 use crate::index::{Address, CLUSTER, Endpoint, Policy, View};
+use crate::model::parts::Parts;
 use crate::model::traffic_policy::{LocalityLb, PortPolicy, TlsMode};
 use crate::translate::Locality;
 use endpoint::lb_endpoint::HostIdentifier;
@@ -49,11 +50,10 @@ pub(super) fn assignment(view: &View<'_>, name: &str) -> Option<endpoint::Cluste
     }
     let mut groups: Vec<Group<'_>> =
         places.into_iter().map(|(locality, endpoints)| Group::new(locality, endpoints)).collect();
-    let merged =
-        policy.as_ref().map_or_else(Merged::default, |policy| Merged::new(policy, key.subset, key.port));
+    let parts = policy.as_ref().map_or_else(Parts::default, |policy| merged(policy, key.subset, key.port));
     let tls = policy.as_ref().and_then(|policy| tls_mode(policy, key.subset, key.port));
-    if let Some(setting) = locality_setting(view, &merged) {
-        groups = locality::apply(view, setting, merged.outlier_detection.is_some(), groups);
+    if let Some(setting) = locality_setting(view, &parts) {
+        groups = locality::apply(view, setting, parts.outlier_detection.is_some(), groups);
     }
     Some(endpoint::ClusterLoadAssignment {
         endpoints: groups.iter().map(|group| locality_endpoints(group, tls)).collect(),
@@ -73,8 +73,8 @@ fn tls_mode(policy: &Policy, subset: &str, port: u32) -> Option<TlsMode> {
 }
 
 /// The rule's setting, else the mesh's, unless it is switched off.
-fn locality_setting<'a>(view: &View<'a>, merged: &Merged<'a>) -> Option<&'a LocalityLb> {
-    let own = merged.load_balancer.and_then(|balancer| balancer.locality_lb_setting.as_ref());
+fn locality_setting<'a>(view: &View<'a>, parts: &Parts<'a>) -> Option<&'a LocalityLb> {
+    let own = parts.load_balancer.and_then(|balancer| balancer.locality_lb_setting.as_ref());
     let setting = own.or_else(|| view.mesh().locality_lb_setting.as_ref())?;
     (setting.enabled != Some(false)).then_some(setting)
 }

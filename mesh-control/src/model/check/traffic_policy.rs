@@ -1,5 +1,6 @@
 //! Checks of traffic policies.
 
+use super::super::parts::Parts;
 use super::super::traffic_policy::{
     ConnectionPool, ConsistentHash, H2Upgrade, LoadBalancer, LocalityLb, Outlier, PortPolicy, Simple, Tls,
     TlsMode, TrafficPolicy, Tunnel, Warmup,
@@ -16,13 +17,7 @@ pub(super) fn traffic_policy(policy: &TrafficPolicy, check: &mut Check) {
     if *policy == TrafficPolicy::default() {
         check.error("", "is empty");
     }
-    parts(
-        policy.load_balancer.as_ref(),
-        policy.connection_pool.as_ref(),
-        policy.outlier_detection.as_ref(),
-        policy.tls.as_ref(),
-        check,
-    );
+    parts(policy.into(), check);
     if let Some(Unused(it)) = &policy.tunnel {
         check.within("tunnel", |check| tunnel(it, check));
         if policy.proxy_protocol.is_some() {
@@ -40,38 +35,26 @@ fn port_policy(policy: &PortPolicy, check: &mut Check) {
     if (PortPolicy { port: None, ..policy.clone() }) == PortPolicy::default() {
         check.error("", "is empty");
     }
-    parts(
-        policy.load_balancer.as_ref(),
-        policy.connection_pool.as_ref(),
-        policy.outlier_detection.as_ref(),
-        policy.tls.as_ref(),
-        check,
-    );
+    parts(policy.into(), check);
 }
 
-fn parts(
-    balancer: Option<&LoadBalancer>,
-    pool: Option<&ConnectionPool>,
-    outlier: Option<&Outlier>,
-    security: Option<&Tls>,
-    check: &mut Check,
-) {
-    if let Some(it) = balancer {
-        check.within("loadBalancer", |check| load_balancer(it, outlier.is_some(), check));
+fn parts(parts: Parts<'_>, check: &mut Check) {
+    if let Some(it) = parts.load_balancer {
+        check.within("loadBalancer", |check| load_balancer(it, parts.outlier_detection.is_some(), check));
     }
-    if let Some(it) = pool {
+    if let Some(it) = parts.connection_pool {
         check.within("connectionPool", |check| connection_pool(it, check));
     }
-    if let Some(it) = outlier {
+    if let Some(it) = parts.outlier_detection {
         check.within("outlierDetection", |check| outlier_detection(it, check));
     }
-    if let Some(it) = security {
+    if let Some(it) = parts.tls {
         check.within("tls", |check| tls(it, check));
     }
 }
 
 fn load_balancer(balancer: &LoadBalancer, outlier: bool, check: &mut Check) {
-    if let Some(Simple::Random | Simple::Passthrough) = balancer.simple {
+    if let Some(Simple::Random | Simple::Passthrough | Simple::LeastConn) = balancer.simple {
         check.warn("simple", "not acted on for clients that balance themselves, which take turns instead");
     }
     if let Some(hash) = &balancer.consistent_hash {
