@@ -232,3 +232,29 @@ async fn dump_shows_what_became_of_a_target() {
     let refused = json["resources"].as_array().unwrap().iter().find(|it| !it["refused"].is_null()).unwrap();
     assert_eq!((&refused["kind"], &refused["name"]), (&"Cluster".into(), &"c".into()));
 }
+
+#[tokio::test]
+async fn a_control_plane_that_is_away_is_named_as_the_reason() {
+    let bootstrap = r#"{"xds_servers": [{"server_uri": "127.0.0.1:1", "channel_creds": [{"type": "insecure"}]}], "node": {"id": "a"}}"#;
+    let mut command = mesh(&["call", "echo:80", "--method", "/a.B/C", "-d", "300ms"]);
+    let output = run(command.env("GRPC_XDS_BOOTSTRAP_CONFIG", bootstrap)).await;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    for part in
+        ["1 call, 1 failed", "DEADLINE_EXCEEDED: ", "there is no configuration yet", "the control plane: "]
+    {
+        assert!(stdout(&output).contains(part), "{part} is not in\n{}", stdout(&output));
+    }
+}
+
+#[tokio::test]
+async fn counts_and_listening_addresses_that_make_no_sense_are_refused() {
+    let output = run(&mut mesh(&["call", "echo:80", "-n", "0"])).await;
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("--count"), "{}", stderr(&output));
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a.yaml", GOOD);
+    let path = dir.path().to_str().unwrap();
+    let output = run(&mut mesh(&["serve", "--config", path, "--listen", "nowhere"])).await;
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("HOST:PORT"), "{}", stderr(&output));
+    let output = run(&mut mesh(&["check", path])).await;
+    assert!(stdout(&output).contains("1 object, no errors, no warnings"), "{}", stdout(&output));
+}

@@ -92,7 +92,7 @@ impl Endpoints {
         for (key, set) in &sets {
             for endpoint in &set.endpoints {
                 if let Address::Ip(ip) = &endpoint.address {
-                    let place = (key.1.clone(), ip.clone());
+                    let place = (key.1.clone(), canonical(ip));
                     at_address
                         .entry(place)
                         .or_insert_with(|| (endpoint.labels.clone(), endpoint.locality.clone()));
@@ -123,7 +123,7 @@ impl Endpoints {
 
     /// The labels and the locality of what runs at an address.
     pub(super) fn at(&self, ip: &str, namespace: &str) -> Option<&(Labels, Locality)> {
-        self.at_address.get(&(namespace.to_owned(), ip.to_owned()))
+        self.at_address.get(&(namespace.to_owned(), canonical(ip)))
     }
 }
 
@@ -174,7 +174,8 @@ fn of_entry(entry: &Object<ServiceEntry>, workloads: &Workloads<'_>) -> Vec<Endp
 fn endpoint(service: &ServiceEntry, entry: &WorkloadEntry, meta: &Meta) -> Option<Endpoint> {
     let address = match entry.address.strip_prefix("unix://") {
         Some(path) => Address::Unix(path.to_owned()),
-        None => Address::Ip(entry.address.parse::<IpAddr>().ok()?.to_string()),
+        // As it is written, whatever other ways there are to write it.
+        None => Address::Ip(entry.address.parse::<IpAddr>().is_ok().then(|| entry.address.clone())?),
     };
     let ports = service.ports.iter().map(|port| {
         let own = entry.ports.get(&port.name).copied().filter(|port| *port > 0);
@@ -195,10 +196,21 @@ fn endpoint(service: &ServiceEntry, entry: &WorkloadEntry, meta: &Meta) -> Optio
         labels,
         locality,
         weight: entry.weight.max(1),
-        workload: (meta.name.clone(), meta.namespace.clone()),
+        workload: (workload_name(meta), meta.namespace.clone()),
         service_account: entry.service_account.clone(),
         tls_mode,
     })
+}
+
+/// One of the ways to write an address.
+fn canonical(ip: &str) -> String {
+    ip.parse::<IpAddr>().map_or_else(|_| ip.to_owned(), |ip| ip.to_string())
+}
+
+/// What a workload is called: some stand for a group.
+fn workload_name(meta: &Meta) -> String {
+    let group = meta.annotations.get("istio.io/autoRegistrationGroup");
+    group.or_else(|| meta.labels.get("service.istio.io/workload-name")).unwrap_or(&meta.name).clone()
 }
 
 /// Its own, or from a label, whose parts may be separated by dots.

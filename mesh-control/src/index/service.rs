@@ -5,7 +5,7 @@ use super::protocol::Protocol;
 use super::{by_age, keep};
 use crate::model::service_entry::{Resolution, ServiceEntry};
 use crate::model::values::{Labels, Selector};
-use crate::model::{MeshConfig, Object};
+use crate::model::{MeshConfig, Meta, Object};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -17,8 +17,17 @@ pub(crate) struct Service {
     /// Where it listens: the first of its virtual addresses, a block if it is one.
     pub(crate) address: Option<Arc<str>>,
     pub(crate) ports: Vec<Port>,
+    /// Labels in which endpoints should be like the client, the most important first.
+    pub(crate) prefer: &'static [&'static str],
     export: Export,
 }
+
+/// What an annotation may ask for: to stay in the client's zone.
+const SAME_ZONE: &[&str] =
+    &["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
+/// Or on its node.
+const SAME_NODE: &[&str] =
+    &[SAME_ZONE[0], SAME_ZONE[1], SAME_ZONE[2], "topology.istio.io/subzone", "kubernetes.io/hostname"];
 
 /// A port of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +110,7 @@ impl Services {
                             namespace: namespace.clone(),
                             address: addresses.first().cloned(),
                             ports: ports.collect(),
+                            prefer: preference(&entry.meta),
                             export: Export::new(&spec.export_to, &mesh.default_service_export_to, &namespace),
                         },
                     )),
@@ -146,6 +156,16 @@ impl Services {
     /// Every service that clients in `namespace` see, by name.
     pub(super) fn visible<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Service>> {
         self.by_host.keys().filter_map(move |host| self.find(host, namespace))
+    }
+}
+
+/// What the annotation about the distribution of traffic asks for.
+fn preference(meta: &Meta) -> &'static [&'static str] {
+    let wanted = meta.annotations.get("networking.istio.io/traffic-distribution");
+    match wanted.map(|wanted| wanted.to_ascii_lowercase()).as_deref() {
+        Some("preferclose" | "prefersamezone") => SAME_ZONE,
+        Some("prefersamenode") => SAME_NODE,
+        _ => &[],
     }
 }
 

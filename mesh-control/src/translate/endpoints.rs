@@ -5,7 +5,7 @@ use super::merged::merged;
 use super::{locality, proto};
 use crate::index::{Address, CLUSTER, Endpoint, Policy, View};
 use crate::model::parts::Parts;
-use crate::model::traffic_policy::{LocalityLb, PortPolicy, TlsMode};
+use crate::model::traffic_policy::{PortPolicy, TlsMode};
 use crate::translate::Locality;
 use endpoint::lb_endpoint::HostIdentifier;
 use mesh_proto::envoy::config::core::v3 as core;
@@ -52,9 +52,14 @@ pub(super) fn assignment(view: &View<'_>, name: &str) -> Option<endpoint::Cluste
         places.into_iter().map(|(locality, endpoints)| Group::new(locality, endpoints)).collect();
     let parts = policy.as_ref().map_or_else(Parts::default, |policy| merged(policy, key.subset, key.port));
     let tls = policy.as_ref().and_then(|policy| tls_mode(policy, key.subset, key.port));
-    if let Some(setting) = locality_setting(view, &parts) {
-        groups = locality::apply(view, setting, parts.outlier_detection.is_some(), groups);
-    }
+    let own = parts.load_balancer.and_then(|balancer| balancer.locality_lb_setting.as_ref());
+    let failover = parts.outlier_detection.is_some();
+    groups = match (own, service.prefer, view.mesh().locality_lb_setting.as_ref()) {
+        (Some(setting), ..) => locality::apply(view, setting, failover, groups),
+        (None, [], Some(setting)) => locality::apply(view, setting, failover, groups),
+        (None, [], None) => groups,
+        (None, labels, _) => locality::prefer(view, labels, groups),
+    };
     Some(endpoint::ClusterLoadAssignment {
         endpoints: groups.iter().map(|group| locality_endpoints(group, tls)).collect(),
         ..empty
@@ -70,13 +75,6 @@ fn tls_mode(policy: &Policy, subset: &str, port: u32) -> Option<TlsMode> {
     let is_it = |it: &&PortPolicy| it.port.is_some_and(|it| it.number == port);
     let of_port = traffic.port_level_settings.iter().filter(is_it).find_map(|it| it.tls.as_ref());
     of_port.or(traffic.tls.as_ref()).map(|tls| tls.mode)
-}
-
-/// The rule's setting, else the mesh's, unless it is switched off.
-fn locality_setting<'a>(view: &View<'a>, parts: &Parts<'a>) -> Option<&'a LocalityLb> {
-    let own = parts.load_balancer.and_then(|balancer| balancer.locality_lb_setting.as_ref());
-    let setting = own.or_else(|| view.mesh().locality_lb_setting.as_ref())?;
-    (setting.enabled != Some(false)).then_some(setting)
 }
 
 fn locality_endpoints(group: &Group<'_>, tls: Option<TlsMode>) -> endpoint::LocalityLbEndpoints {

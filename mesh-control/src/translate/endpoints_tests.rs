@@ -75,3 +75,62 @@ fn services_that_are_not_given_have_no_endpoints() {
         assert!(world.cluster("shop", A).is_some() && world.has_listener("shop", "a.example:80"));
     }
 }
+
+/// Where the endpoints of a service with an annotation and a rule are: the priority and the weight of each place.
+fn places(annotation: &str, rule: &str) -> String {
+    let rule = match rule {
+        "" => String::new(),
+        rule => format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a, namespace: shop}}\n\
+             spec: {{host: a.example, trafficPolicy: {{{rule}}}}}\n"
+        ),
+    };
+    let text = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: a, namespace: shop, annotations: {{networking.istio.io/traffic-distribution: {annotation:?}}}}}
+spec:
+  hosts: [a.example]
+  resolution: STATIC
+  ports: [{{number: 80, name: http}}]
+  endpoints:
+  - {{address: 10.0.0.1, locality: us/a/1, weight: 3}}
+  - {{address: 10.0.0.2, locality: eu/a/1}}
+  - {{address: 10.0.0.3, locality: eu/b}}
+  - {{address: 10.0.0.4, labels: {{istio-locality: eu.a.2}}}}
+  - {{address: 10.0.0.5, locality: eu/a/2}}
+  - {{address: 10.0.0.6}}
+{rule}"
+    );
+    let found = World::of_yaml(&text).localities("shop", A);
+    let told = found.iter().map(|(priority, place, weight)| format!("{priority} {place} {weight}"));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn places_are_weighed_by_their_endpoints_and_have_an_order_only_with_outlier_detection() {
+    let flat = "0 // 1, 0 eu/a/1 1, 0 eu/a/2 2, 0 eu/b/ 1, 0 us/a/1 3";
+    assert_eq!(places("", ""), flat);
+    assert_eq!(places("", "loadBalancer: {localityLbSetting: {enabled: true}}"), flat);
+    let ordered = "3 // 1, 0 eu/a/1 1, 1 eu/a/2 2, 2 eu/b/ 1, 3 us/a/1 3";
+    assert_eq!(places("", "outlierDetection: {}"), ordered);
+    let off = "outlierDetection: {}, loadBalancer: {localityLbSetting: {enabled: false}}";
+    assert_eq!(places("", off), flat);
+}
+
+#[test]
+fn an_annotation_asks_for_near_endpoints_unless_a_rule_says_otherwise() {
+    let zone = "2 // 1, 0 eu/a/1 1, 0 eu/a/2 2, 1 eu/b/ 1, 2 us/a/1 3";
+    assert_eq!(places("PreferClose", ""), zone);
+    assert_eq!(places("PreferSameZone", "outlierDetection: {}"), zone);
+    assert_eq!(places("PreferSameNode", ""), "3 // 1, 0 eu/a/1 1, 1 eu/a/2 2, 2 eu/b/ 1, 3 us/a/1 3");
+    let flat = places("", "");
+    assert_eq!(places("PreferClose", "loadBalancer: {localityLbSetting: {enabled: false}}"), flat);
+    assert_eq!(places("Any", ""), flat);
+}
+
+#[test]
+fn shares_go_to_the_places_that_are_named_and_to_no_other() {
+    let rule = "loadBalancer: {localityLbSetting: {distribute: [{from: us/*, to: {us/*: 100}}, {from: eu/*, to: {eu/a/*: 70, us/*: 30}}]}}";
+    assert_eq!(places("", rule), "0 // 1, 0 eu/a/1 24, 0 eu/a/2 47, 0 eu/b/ 1, 0 us/a/1 30");
+}

@@ -6,13 +6,24 @@ use crate::model::traffic_policy::{Distribute, Failover, LocalityLb};
 use crate::translate::Locality;
 use std::collections::BTreeMap;
 
-/// Applies a setting: shares, or else an order of priorities. `failover` is whether anything notices that a place is ill.
+/// Puts endpoints first that are like the client in the first of these labels.
+pub(super) fn prefer<'a>(view: &View<'_>, labels: &[&str], groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
+    let label = |key: &str| view.label(key).unwrap_or_default().to_owned();
+    let mut groups = by_labels(label, labels, groups);
+    without_gaps(&mut groups);
+    groups
+}
+
+/// Applies a setting, unless it is switched off: shares, or else an order of priorities. `failover` is whether anything notices that a place is ill.
 pub(super) fn apply<'a>(
     view: &View<'_>,
     setting: &LocalityLb,
     failover: bool,
     mut groups: Vec<Group<'a>>,
 ) -> Vec<Group<'a>> {
+    if setting.enabled == Some(false) {
+        return groups;
+    }
     if !setting.distribute.is_empty() {
         distribute(view.locality(), &setting.distribute, &mut groups);
         return groups;
@@ -79,14 +90,15 @@ fn by_distance(client: &Locality, failover: &[Failover], groups: &mut [Group<'_>
 /// Endpoints that share the first labels with the client come first; the first that differs decides. A label may have a fixed value instead, `key=value`.
 fn by_labels<'a>(
     client: impl Fn(&str) -> String,
-    labels: &[String],
+    labels: &[impl AsRef<str>],
     groups: Vec<Group<'a>>,
 ) -> Vec<Group<'a>> {
     let wanted: Vec<(&str, String)> = labels
         .iter()
+        .map(AsRef::as_ref)
         .map(|label| match label.split_once('=') {
             Some((key, value)) => (key, value.to_owned()),
-            None => (label.as_str(), client(label)),
+            None => (label, client(label)),
         })
         .collect();
     let priority = |endpoint: &Endpoint| {

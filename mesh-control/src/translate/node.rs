@@ -113,7 +113,8 @@ fn text<'a>(metadata: Option<&'a Struct>, key: &str) -> &'a str {
 
 /// Those that the metadata lists, separated by commas, if all are addresses.
 fn addresses(metadata: Option<&Struct>, own: &str) -> Vec<String> {
-    let all = |list: &str| list.split(',').map(|ip| Some(ip.parse::<IpAddr>().ok()?.to_string())).collect();
+    let address = |text: &str| text.parse::<IpAddr>().is_ok().then(|| text.to_owned());
+    let all = |list: &str| list.split(',').map(address).collect();
     let listed: Option<Vec<String>> = all(text(metadata, "INSTANCE_IPS"));
     listed.or_else(|| all(own)).unwrap_or_default()
 }

@@ -59,17 +59,19 @@ pub(super) fn policy(retries: Option<&Retries>, hashes: bool) -> Option<RetryPol
 
 /// Conditions, and the statuses among them apart.
 fn conditions(retry_on: &str) -> (String, Vec<u32>) {
-    let (mut words, mut codes) = (Vec::new(), Vec::new());
+    let (mut words, mut codes): (Vec<&str>, Vec<u32>) = (Vec::new(), Vec::new());
     for word in retry_on.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         match word.parse() {
             Ok(code) => codes.push(code),
             Err(_) => words.push(word),
         }
     }
-    if !codes.is_empty() && !words.contains(&STATUS_CODES) {
-        words.push(STATUS_CODES);
+    let mut words = words.join(",");
+    if !codes.is_empty() && !words.contains(STATUS_CODES) {
+        // istiod writes the comma even if nothing stands before it; clients leave empty words out.
+        words = format!("{words},{STATUS_CODES}");
     }
-    (words.join(","), codes)
+    (words, codes)
 }
 
 #[cfg(test)]
@@ -79,7 +81,7 @@ mod tests {
     #[test]
     fn statuses_are_told_apart_from_conditions() {
         assert_eq!(conditions("5xx, 429,reset"), ("5xx,reset,retriable-status-codes".into(), vec![429]));
-        assert_eq!(conditions("503"), ("retriable-status-codes".into(), vec![503]));
+        assert_eq!(conditions("503"), (",retriable-status-codes".into(), vec![503]));
         assert_eq!(conditions("reset"), ("reset".into(), vec![]));
     }
 

@@ -110,7 +110,8 @@ impl<'a> Hosts<'a> {
     fn add_service(&mut self, service: &Service, routes: impl FnOnce() -> Vec<route::Route>) {
         let Some(port) = service.port(self.port) else { return };
         let (_, client_domain) = self.view.home();
-        let whole_names: HashSet<&str> = self.services.iter().map(|service| &*service.host).collect();
+        let routed = self.services.iter().filter(|service| self.request_port(service).is_some());
+        let whole_names: HashSet<&str> = routed.map(|service| &*service.host).collect();
         let domains = domains::domains(service, port, client_domain);
         let domains = domains::without_foreign(domains, &service.host, &whole_names);
         self.add(&service.host, domains, routes);

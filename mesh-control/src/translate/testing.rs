@@ -10,10 +10,15 @@ use prost::Message;
 
 pub(super) struct World(Translation);
 
-/// The node of a client in a namespace.
-pub(super) fn client(namespace: &str) -> NodeView {
+/// The node of a client in a namespace, in zone `eu/a/1`.
+fn client(namespace: &str) -> NodeView {
     NodeView::from_proto(&core::Node {
         id: format!("sidecar~10.9.9.9~me.{namespace}~{namespace}.svc.cluster.local"),
+        locality: Some(core::Locality {
+            region: "eu".to_owned(),
+            zone: "a".to_owned(),
+            sub_zone: "1".to_owned(),
+        }),
         ..Default::default()
     })
 }
@@ -33,8 +38,11 @@ impl World {
                  namespace: {namespace}, creationTimestamp: {created}}}\nspec: {{{spec}}}\n"
             )
         };
-        let text = objects.iter().map(document).collect::<Vec<_>>().join("---\n");
-        let (config, problems) = Config::parse([("test", text.as_str())]);
+        Self::of_yaml(&objects.iter().map(document).collect::<Vec<_>>().join("---\n"))
+    }
+
+    pub(super) fn of_yaml(text: &str) -> Self {
+        let (config, problems) = Config::parse([("test", text)]);
         assert!(problems.errors.is_empty(), "{problems}\n{text}");
         Self(Translation::new(&config, &MeshConfig::default()))
     }
@@ -79,6 +87,17 @@ impl World {
 
     pub(super) fn cluster(&self, namespace: &str, name: &str) -> Option<Cluster> {
         self.get(namespace, Kind::Cluster, name)
+    }
+
+    /// The priorities of the localities of a cluster, with their names and weights.
+    pub(super) fn localities(&self, namespace: &str, name: &str) -> Vec<(u32, String, u32)> {
+        let assignment: ClusterLoadAssignment = self.get(namespace, Kind::Endpoint, name).unwrap();
+        let told = |group: mesh_proto::envoy::config::endpoint::v3::LocalityLbEndpoints| {
+            let place = group.locality.unwrap();
+            let place = format!("{}/{}/{}", place.region, place.zone, place.sub_zone);
+            (group.priority, place, group.load_balancing_weight.unwrap().value)
+        };
+        assignment.endpoints.into_iter().map(told).collect()
     }
 
     /// The endpoints of a cluster, as `address:port`.

@@ -209,7 +209,7 @@ fn unconfigured(cx: &CallContext) -> Error {
     let snapshot = cx.target.published().load();
     let error = Error::new(Kind::Unconfigured, format!("no configuration within {CONFIGURATION_TIMEOUT:?}"));
     match &snapshot.control_plane_error {
-        Some(reason) => error.with_source(&**reason),
+        Some(reason) => error.with_source(format!("the control plane: {reason}")),
         None => error,
     }
 }

@@ -242,7 +242,7 @@ impl<D: Dialect> Start<D> {
         };
         let error = error.with_target(&self.target.spec().name);
         match &self.target.published().load().control_plane_error {
-            Some(reason) => error.with_source(&**reason),
+            Some(reason) => error.with_source(format!("the control plane: {reason}")),
             None => error,
         }
     }
