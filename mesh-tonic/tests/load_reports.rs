@@ -1,6 +1,7 @@
 //! Load reports and drops, as a control plane sees them: in memory and in virtual time.
 
 use mesh_core::Mesh;
+use mesh_core::telemetry::metrics;
 use mesh_core::xds::in_process::ServerStream;
 use mesh_proto::ads::Any;
 use mesh_proto::envoy::config::core::v3::{ConfigSource, Locality, SelfConfigSource, config_source};
@@ -205,6 +206,8 @@ async fn a_share_of_the_calls_is_dropped_at_once_and_counted_by_category() {
     assert_eq!(dropped, [("throttle", bad.len() as u64)]);
     let zones = by_zone(&stats);
     assert_eq!(zones.values().map(|zone| zone.0).sum::<u64>(), good as u64, "drops belong to no zone");
+    let measured = [("never".to_owned(), 0.0), ("throttle".to_owned(), bad.len() as f64)];
+    assert_eq!(dropped_by_category(&it.mesh).await, measured);
 
     it.world.control.set([in_zones("echo", &BACKENDS, &[("all", 100)])]);
     sleep(SECOND).await;
@@ -213,6 +216,33 @@ async fn a_share_of_the_calls_is_dropped_at_once_and_counted_by_category() {
     it.world.control.set([in_zones("echo", &BACKENDS, &[])]);
     sleep(SECOND).await;
     assert_eq!(it.call(10).await.0, 10);
+}
+
+/// What the metrics say was dropped of the cluster `echo`.
+async fn dropped_by_category(mesh: &Mesh) -> Vec<(String, f64)> {
+    let samples = mesh.metrics().await.unwrap().into_iter();
+    let dropped = samples.filter(|sample| *sample.metric == metrics::CLUSTER_DROPPED);
+    dropped
+        .map(|sample| {
+            assert_eq!(*sample.labels[0], *"echo");
+            (sample.labels[1].to_string(), sample.value)
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn drops_are_measured_where_nobody_wants_a_report() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    world.control.set([in_zones("echo", &BACKENDS, &[("all", 100)])]);
+    let mesh = world.mesh().unwrap();
+    let mut client = EchoClient::new(Channel::new(&mesh, TARGET).unwrap());
+    for _ in 0..3 {
+        client.unary(Request::new(Message::new("x"))).await.unwrap_err();
+    }
+    assert_eq!(dropped_by_category(&mesh).await, [("all".to_owned(), 3.0)]);
+    world.control.set([in_zones("echo", &BACKENDS, &[])]);
+    sleep(SECOND).await;
+    assert_eq!(dropped_by_category(&mesh).await, []);
 }
 
 #[tokio::test(start_paused = true)]

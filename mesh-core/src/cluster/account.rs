@@ -87,6 +87,11 @@ impl Account {
         self.parts.iter().filter(|part| part.reported).map(|part| &part.counts)
     }
 
+    /// The counts of what is dropped.
+    pub fn dropping(&self) -> impl Iterator<Item = &Arc<ClusterCounts>> {
+        self.parts.iter().filter(|part| !part.drops.is_empty()).map(|part| &part.counts)
+    }
+
     fn part(&self, endpoint: &Arc<Endpoint>) -> Option<&Part> {
         let key = address_of(endpoint);
         self.parts.iter().find(|part| part.endpoints.contains_key(&key)).map(|part| &**part)

@@ -43,6 +43,7 @@ impl Report {
             samples.push(metrics::CLUSTER_RESENDS.sample(name(), load(&cluster.resends)));
             samples.push(metrics::CLUSTER_BUDGET_EXHAUSTED.sample(name(), load(&cluster.budget_exhausted)));
         }
+        of_drops(snapshot, &mut samples);
         for endpoint in &self.endpoints {
             let (requests, failures) = endpoint.load().totals();
             let name = || [endpoint.label().clone()];
@@ -82,6 +83,22 @@ impl Report {
 fn type_of(kind: Kind) -> &'static str {
     let url = kind.type_url();
     url.rsplit_once('/').map_or(url, |(_, name)| name)
+}
+
+/// What was dropped, once for each cluster although those that are made of it have it, too.
+fn of_drops(snapshot: &Snapshot, samples: &mut Vec<Sample>) {
+    let mut counts: Vec<_> = snapshot.clusters().flat_map(|view| view.account.dropping()).collect();
+    counts.sort_by_key(|counts| Arc::as_ptr(counts));
+    counts.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    let mut dropped: BTreeMap<(Arc<str>, Arc<str>), u64> = BTreeMap::new();
+    for cluster in counts {
+        for (category, count) in cluster.drops() {
+            *dropped.entry((cluster.name.clone(), category)).or_default() += count;
+        }
+    }
+    samples.extend(dropped.into_iter().map(|((cluster, category), count)| {
+        metrics::CLUSTER_DROPPED.sample([cluster, category], count as f64)
+    }));
 }
 
 fn of_control_plane(report: &ControlPlaneReport, samples: &mut Vec<Sample>) {

@@ -75,6 +75,8 @@ metrics! {
         "Requests that were sent again because they had never been processed.";
     CLUSTER_BUDGET_EXHAUSTED = Counter "mesh.cluster.retry_budget_exhausted" "{request}" ["mesh.cluster"]
         "Requests that were not sent again because the retry budget was exhausted.";
+    CLUSTER_DROPPED = Counter "mesh.cluster.dropped" "{request}" ["mesh.cluster", "mesh.category"]
+        "Requests that were dropped because the control plane wants a share of them dropped (drop_overloads), by its category; absent while it wants none.";
     ENDPOINT_REQUESTS = Counter "mesh.endpoint.requests" "{request}" ["mesh.endpoint"]
         "Requests sent to the endpoint, each try counted.";
     ENDPOINT_FAILURES = Counter "mesh.endpoint.failures" "{request}" ["mesh.endpoint"]
