@@ -240,8 +240,10 @@ impl<D: Dialect, C: Scope> Attempt<'_, D, C> {
         }
         // What an endpoint may well answer may still be worth another try.
         let (outcome, policy) = outcome.zip(self.policy())?;
-        let listed = result.as_ref().is_ok_and(|response| policy.lists(response.status().as_u16()));
-        let covered = listed || policy.covers(outcome.status, error.map(Error::kind));
+        let picked_out = result
+            .as_ref()
+            .is_ok_and(|response| policy.picks_out(response.status().as_u16(), response.headers()));
+        let covered = picked_out || policy.covers(outcome.status, error.map(Error::kind));
         if !covered || !self.body_is_whole || *self.retries >= self.max_retries(policy) {
             return None;
         }

@@ -3,12 +3,16 @@
 use super::backoff::RetryBackoff;
 use crate::dialect::{Status, code};
 use crate::error::Kind;
+use http::HeaderMap;
 use std::time::Duration;
 
 /// Retries after the first try where a policy does not say (Envoy `RetryPolicy.num_retries`).
 pub const DEFAULT_NUM_RETRIES: u32 = 1;
 /// Tries that a gRPC call may have in all, whatever the policy says (gRFC A6).
 pub const MAX_GRPC_TRIES: u32 = 5;
+
+/// How Envoy marks what it answered itself because there were too many requests.
+const RATE_LIMITED: &str = "x-envoy-ratelimited";
 
 /// When and how often to try again (Envoy `RetryPolicy`).
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +56,7 @@ impl RetryPolicy {
         let on = self.retry_on;
         if let Some(kind) = error {
             let by_kind = match kind {
-                Kind::Connect | Kind::Unreachable => RetryOn::CONNECT_FAILURE,
+                Kind::Connect | Kind::Unreachable => RetryOn::CONNECT_FAILURE | RetryOn::RESET_BEFORE_REQUEST,
                 Kind::Refused => RetryOn::REFUSED_STREAM | RetryOn::RESET,
                 Kind::Reset | Kind::Cancelled | Kind::Overloaded | Kind::Protocol | Kind::TryTimeout => {
                     RetryOn::RESET
@@ -80,9 +84,14 @@ impl RetryPolicy {
         }
     }
 
-    /// Whether a response with this HTTP status is worth another try because the policy lists it.
+    /// Whether a response is worth another try by its HTTP status, which the policy lists, or by its headers.
     #[must_use]
-    pub fn lists(&self, status: u16) -> bool {
+    pub fn picks_out(&self, status: u16, headers: &HeaderMap) -> bool {
+        self.lists(status)
+            || (self.retry_on.intersects(RetryOn::RATE_LIMITED) && headers.contains_key(RATE_LIMITED))
+    }
+
+    fn lists(&self, status: u16) -> bool {
         self.retry_on.intersects(RetryOn::RETRIABLE_STATUS_CODES)
             && self.retriable_status_codes.contains(&status)
     }
@@ -118,13 +127,14 @@ impl RetryOn {
     /// `resource-exhausted`: gRPC status 8.
     pub const RESOURCE_EXHAUSTED: Self = Self(1 << 11);
 
-    /// `reset-before-request`: the connection failed before the request was sent.
+    /// `reset-before-request`: the connection failed before the request was sent; here, no connection could be made, because
+    /// a request that an open one has not sent is sent again anyway.
     pub const RESET_BEFORE_REQUEST: Self = Self(1 << 12);
     /// `envoy-ratelimited`: the header `x-envoy-ratelimited` is there.
     pub const RATE_LIMITED: Self = Self(1 << 13);
-    /// `retriable-headers`: a header that the policy lists is there.
+    /// `retriable-headers`: a header that the route lists is there. Kept, and not acted on yet.
     pub const RETRIABLE_HEADERS: Self = Self(1 << 14);
-    /// `http3-post-connect-failure`: HTTP/3 failed on a connection that was made.
+    /// `http3-post-connect-failure`: HTTP/3 failed on a connection that was made, which cannot happen here.
     pub const HTTP3_POST_CONNECT_FAILURE: Self = Self(1 << 15);
 
     const WORDS: [(&'static str, Self); 16] = [
@@ -245,9 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn responses_that_are_picked_out() {
+        let limited =
+            HeaderMap::from_iter([("x-envoy-ratelimited".parse().unwrap(), "true".parse().unwrap())]);
+        assert!(policy("envoy-ratelimited").picks_out(429, &limited));
+        assert!(!policy("envoy-ratelimited").picks_out(429, &HeaderMap::new()));
+        assert!(!policy("5xx,retriable-4xx").picks_out(429, &limited));
+    }
+
+    #[test]
     fn failures_without_a_response() {
         let http = |list, kind| policy(list).covers(Status::Http(503), Some(kind));
         assert!(http("connect-failure", Kind::Connect));
+        assert!(http("reset-before-request", Kind::Connect));
+        assert!(!http("reset-before-request", Kind::Reset), "who knows what became of it");
         assert!(!http("connect-failure", Kind::Reset));
         assert!(http("refused-stream", Kind::Refused));
         assert!(http("reset", Kind::Reset));

@@ -7,21 +7,21 @@ use super::{ANY, ANY_MAP, messages};
 messages! {
     CLUSTER = "envoy.config.cluster.v3.Cluster" {
         acted: 1 name, 2 type, 3 eds_cluster_config > CLUSTER_EDS_CLUSTER_CONFIG, 4 connect_timeout,
-            24 transport_socket > TRANSPORT_SOCKET, 33 load_assignment > CLUSTER_LOAD_ASSIGNMENT,
-            42 lrs_server, 43 transport_socket_matches > CLUSTER_TRANSPORT_SOCKET_MATCH,
+            16 dns_refresh_rate, 17 dns_lookup_family, 24 transport_socket > TRANSPORT_SOCKET, 33 load_assignment > CLUSTER_LOAD_ASSIGNMENT,
+            34 original_dst_lb_config > CLUSTER_ORIGINAL_DST_LB_CONFIG,
+            38 cluster_type > CLUSTER_CUSTOM_CLUSTER_TYPE, 42 lrs_server, 43 transport_socket_matches > CLUSTER_TRANSPORT_SOCKET_MATCH,
             57 lrs_report_endpoint_metrics;
         kept: 6 lb_policy, 9 max_requests_per_connection, 10 circuit_breakers > CIRCUIT_BREAKERS,
             13 http_protocol_options > HTTP1_PROTOCOL_OPTIONS,
-            14 http2_protocol_options > HTTP2_PROTOCOL_OPTIONS, 16 dns_refresh_rate, 17 dns_lookup_family,
+            14 http2_protocol_options > HTTP2_PROTOCOL_OPTIONS,
             19 outlier_detection > OUTLIER_DETECTION, 22 lb_subset_config > CLUSTER_LB_SUBSET_CONFIG,
             23 ring_hash_lb_config > CLUSTER_RING_HASH_LB_CONFIG, 25 metadata > METADATA,
             26 protocol_selection, 27 common_lb_config > CLUSTER_COMMON_LB_CONFIG,
             29 common_http_protocol_options > CORE_HTTP_PROTOCOL_OPTIONS,
             30 upstream_connection_options > UPSTREAM_CONNECTION_OPTIONS,
-            34 original_dst_lb_config > CLUSTER_ORIGINAL_DST_LB_CONFIG,
             36 typed_extension_protocol_options > ANY_MAP,
             37 least_request_lb_config > CLUSTER_LEAST_REQUEST_LB_CONFIG,
-            38 cluster_type > CLUSTER_CUSTOM_CLUSTER_TYPE, 39 respect_dns_ttl,
+            39 respect_dns_ttl,
             41 load_balancing_policy > LOAD_BALANCING_POLICY, 44 dns_failure_refresh_rate,
             46 upstream_http_protocol_options > UPSTREAM_HTTP_PROTOCOL_OPTIONS,
             52 maglev_lb_config > CLUSTER_MAGLEV_LB_CONFIG,
@@ -44,7 +44,8 @@ messages! {
         ignored: 1 name;
     }
     CLUSTER_CUSTOM_CLUSTER_TYPE = "envoy.config.cluster.v3.Cluster.CustomClusterType" {
-        kept: 1 name, 2 typed_config > ANY;
+        acted: 2 typed_config > ANY;
+        ignored: 1 name;
     }
     CLUSTER_COMMON_LB_CONFIG = "envoy.config.cluster.v3.Cluster.CommonLbConfig" {
         kept: 1 healthy_panic_threshold,
@@ -81,7 +82,8 @@ messages! {
         kept: 1 slow_start_window, 2 aggression, 3 min_weight_percent;
     }
     CLUSTER_ORIGINAL_DST_LB_CONFIG = "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig" {
-        kept: 1 use_http_header, 2 http_header_name, 3 upstream_port_override;
+        acted: 1 use_http_header, 2 http_header_name;
+        kept: 3 upstream_port_override;
         reported: 4 metadata_key;
     }
     CIRCUIT_BREAKERS = "envoy.config.cluster.v3.CircuitBreakers" {
@@ -177,11 +179,11 @@ messages! {
         reported: 3 override_auto_sni_header;
     }
     CLUSTER_CONFIG = "envoy.extensions.clusters.aggregate.v3.ClusterConfig" {
-        kept: 1 clusters;
+        acted: 1 clusters;
     }
     DNS_CLUSTER = "envoy.extensions.clusters.dns.v3.DnsCluster" {
-        kept: 3 dns_refresh_rate, 4 dns_failure_refresh_rate, 5 respect_dns_ttl, 6 dns_jitter,
-            8 dns_lookup_family, 9 all_addresses_in_single_endpoint;
+        acted: 3 dns_refresh_rate, 8 dns_lookup_family, 9 all_addresses_in_single_endpoint;
+        kept: 4 dns_failure_refresh_rate, 5 respect_dns_ttl, 6 dns_jitter;
         reported: 7 typed_dns_resolver_config, 10 dns_min_refresh_rate;
     }
     ROUND_ROBIN = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin" {

@@ -22,8 +22,8 @@ messages! {
         reported: 7 load_balancer_endpoints, 8 leds_cluster_locality_config, 9 metadata;
     }
     LB_ENDPOINT = "envoy.config.endpoint.v3.LbEndpoint" {
-        acted: 1 endpoint > ENDPOINT, 2 health_status;
-        kept: 3 metadata > METADATA, 4 load_balancing_weight;
+        acted: 1 endpoint > ENDPOINT, 2 health_status, 3 metadata > METADATA;
+        kept: 4 load_balancing_weight;
         refused: 5 endpoint_name;
     }
     ENDPOINT = "envoy.config.endpoint.v3.Endpoint" {
@@ -35,7 +35,7 @@ messages! {
         kept: 1 address;
     }
     METADATA = "envoy.config.core.v3.Metadata" {
-        kept: 1 filter_metadata;
+        acted: 1 filter_metadata;
         reported: 2 typed_filter_metadata;
     }
 }

@@ -7,9 +7,9 @@ use super::{ANY, messages};
 
 messages! {
     LISTENER = "envoy.config.listener.v3.Listener" {
-        acted: 1 name, 19 api_listener > API_LISTENER;
-        kept: 2 address, 3 filter_chains > FILTER_CHAIN, 4 use_original_dst, 16 traffic_direction,
-            25 default_filter_chain > FILTER_CHAIN, 33 additional_addresses > ADDITIONAL_ADDRESS;
+        acted: 1 name, 2 address, 3 filter_chains > FILTER_CHAIN, 4 use_original_dst, 16 traffic_direction,
+            19 api_listener > API_LISTENER, 25 default_filter_chain > FILTER_CHAIN;
+        kept: 33 additional_addresses > ADDITIONAL_ADDRESS;
         reported: 6 metadata, 9 listener_filters, 22 access_log, 32 filter_chain_matcher, 36 fcds_config;
         ignored: 5 per_connection_buffer_limit_bytes, 7 deprecated_v1, 8 drain_type, 10 transparent,
             11 freebind, 12 tcp_fast_open_queue_length, 13 socket_options, 15 listener_filters_timeout,
@@ -27,19 +27,20 @@ messages! {
         reported: 2 socket_options, 3 tcp_keepalive;
     }
     FILTER_CHAIN = "envoy.config.listener.v3.FilterChain" {
-        kept: 1 filter_chain_match > FILTER_CHAIN_MATCH, 3 filters > FILTER,
-            6 transport_socket > TRANSPORT_SOCKET, 7 name;
+        acted: 1 filter_chain_match > FILTER_CHAIN_MATCH, 3 filters > FILTER;
+        kept: 6 transport_socket > TRANSPORT_SOCKET, 7 name;
         reported: 4 use_proxy_proto, 5 metadata, 9 transport_socket_connect_timeout;
     }
     FILTER_CHAIN_MATCH = "envoy.config.listener.v3.FilterChainMatch" {
-        kept: 3 prefix_ranges, 6 source_prefix_ranges, 7 source_ports, 8 destination_port,
-            9 transport_protocol, 10 application_protocols, 11 server_names, 12 source_type,
-            13 direct_source_prefix_ranges;
+        acted: 8 destination_port, 9 transport_protocol, 11 server_names;
+        kept: 3 prefix_ranges, 6 source_prefix_ranges, 7 source_ports, 10 application_protocols,
+            12 source_type, 13 direct_source_prefix_ranges;
         reported: 4 address_suffix, 5 suffix_len;
     }
     FILTER = "envoy.config.listener.v3.Filter" {
-        kept: 1 name, 4 typed_config > ANY;
+        acted: 4 typed_config > ANY;
         reported: 5 config_discovery;
+        ignored: 1 name;
     }
     HTTP_CONNECTION_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" {
         acted: 3 rds > RDS, 4 route_config > ROUTE_CONFIGURATION, 5 http_filters > HTTP_FILTER,
@@ -73,7 +74,7 @@ messages! {
         reported: 5 config_discovery;
     }
     TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy" {
-        kept: 2 cluster, 10 weighted_clusters > TCP_PROXY_WEIGHTED_CLUSTER;
+        acted: 2 cluster, 10 weighted_clusters > TCP_PROXY_WEIGHTED_CLUSTER;
         reported: 3 downstream_idle_timeout, 4 upstream_idle_timeout, 7 max_connect_attempts,
             8 idle_timeout, 9 metadata_match, 11 hash_policy, 12 tunneling_config,
             13 max_downstream_connection_duration, 14 on_demand, 15 access_log_flush_interval,
@@ -84,10 +85,10 @@ messages! {
         ignored: 1 stat_prefix, 5 access_log;
     }
     TCP_PROXY_WEIGHTED_CLUSTER = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster" {
-        kept: 1 clusters > TCP_PROXY_WEIGHTED_CLUSTER_CLUSTER_WEIGHT;
+        acted: 1 clusters > TCP_PROXY_WEIGHTED_CLUSTER_CLUSTER_WEIGHT;
     }
     TCP_PROXY_WEIGHTED_CLUSTER_CLUSTER_WEIGHT = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight" {
-        kept: 1 name, 2 weight;
+        acted: 1 name, 2 weight;
         reported: 3 metadata_match;
     }
     ROUTER = "envoy.extensions.filters.http.router.v3.Router" {

@@ -5,12 +5,13 @@ use super::{ANY, ANY_MAP, messages};
 
 messages! {
     ROUTE_CONFIGURATION = "envoy.config.route.v3.RouteConfiguration" {
-        acted: 1 name, 2 virtual_hosts > VIRTUAL_HOST, 12 cluster_specifier_plugins;
+        acted: 1 name, 2 virtual_hosts > VIRTUAL_HOST, 12 cluster_specifier_plugins,
+            14 ignore_port_in_host_matching;
         kept: 4 response_headers_to_add > HEADER_VALUE_OPTION, 5 response_headers_to_remove,
             6 request_headers_to_add > HEADER_VALUE_OPTION, 8 request_headers_to_remove,
             10 most_specific_header_mutations_wins,
             13 request_mirror_policies > ROUTE_ACTION_REQUEST_MIRROR_POLICY,
-            14 ignore_port_in_host_matching, 16 typed_per_filter_config > ANY_MAP, 17 metadata > METADATA;
+            16 typed_per_filter_config > ANY_MAP, 17 metadata > METADATA;
         reported: 9 vhds, 11 max_direct_response_body_size_bytes,
             15 ignore_path_parameters_in_path_matching, 18 vhost_header, 19 route_specifiers;
         ignored: 3 internal_only_headers, 7 validate_clusters;
