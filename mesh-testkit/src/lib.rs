@@ -9,6 +9,7 @@ mod bridge;
 pub mod ca;
 pub mod echo;
 pub mod load;
+pub mod log;
 pub mod net;
 pub mod resources;
 pub mod world;

@@ -9,6 +9,7 @@ use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
 use mesh_testkit::ads::{Script, Server};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
+use mesh_testkit::log::Lines;
 use mesh_testkit::resources::{any, assignment, cluster, inline_listener, listener, route, routes};
 use mesh_testkit::world::{CONTROL_PLANE, TARGET, World};
 use mesh_tonic::Channel;
@@ -225,6 +226,56 @@ async fn wrong_types_and_empty_messages_are_answered_or_ignored() {
     stream.responses.send(response(&kind, vec![any(&good), any(&good)])).await.unwrap();
     let message = next_request(&mut stream, ".Listener").await.error_detail.unwrap().message;
     assert!(message.contains("echo:80: the response mentions this resource twice"), "{message}");
+}
+
+/// A control plane that sends bad versions one after the other, without waiting for an answer.
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_bad_versions_is_a_line_in_the_log_and_takes_no_room() {
+    let (log, _guard) = Lines::capture();
+    let (script, mut streams) = Script::new();
+    let world = World::default();
+    let mesh = Mesh::builder().control_plane(script).dialer(world.net.dialer()).build().unwrap();
+    let mut events = mesh.events();
+    let _channel = Channel::new(&mesh, TARGET).unwrap();
+    let mut stream = streams.recv().await.unwrap();
+    let url = next_request(&mut stream, ".Listener").await.type_url;
+    let bad = |more: u32| {
+        let mut bad = listener("echo:80", "");
+        bad.stat_prefix = format!("{more}");
+        any(&bad)
+    };
+    assert_eq!(log.take().len(), 1, "connected");
+    let mut answers = 0;
+    for round in 0..1000 {
+        stream.responses.send(response(&url, vec![bad(round)])).await.unwrap();
+        while stream.requests.try_recv().is_ok() {
+            answers += 1;
+        }
+    }
+    sleep(MS(100)).await;
+    assert!(answers < 1000);
+    let lines = log.take();
+    assert!(lines.len() == 1 && lines[0].contains("resource refused"), "{lines:?}");
+    while events.try_recv().is_ok() {}
+    let report = mesh.report().await.unwrap();
+    assert_eq!(report.resources.len(), 1, "whatever came was about one resource");
+    assert_eq!(
+        report.resources[0].rejection.as_ref().unwrap().bytes,
+        bad(999).value,
+        "the last one is shown"
+    );
+
+    // Another reason is news, and so is the same one once it was good.
+    let worse = inline_listener("echo:80", routes("r", "*", vec![]));
+    let mut worse = worse;
+    worse.api_listener = None;
+    let good = inline_listener("echo:80", routes("r", "*", vec![route("/", &[("c", 1)])]));
+    for version in [any(&worse), any(&worse), any(&good), any(&worse)] {
+        stream.responses.send(response(&url, vec![version])).await.unwrap();
+        sleep(MS(10)).await;
+    }
+    let lines = log.take();
+    assert_eq!(lines.len(), 2, "{lines:?}");
 }
 
 /// An empty answer takes everything away, which is what the protocol says; it is told by name, and mended by the next.

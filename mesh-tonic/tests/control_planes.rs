@@ -8,6 +8,7 @@ use mesh_proto::ads::Any;
 use mesh_testkit::ads::{Resources, Server};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
+use mesh_testkit::log::Lines;
 use mesh_testkit::net::{Listener, VirtualNet};
 use mesh_testkit::resources::{any, assignment, cluster, listener, route, routes};
 use mesh_testkit::world::{CONTROL_PLANE as FIRST, TARGET, World};
@@ -232,6 +233,7 @@ async fn whatever_the_first_control_plane_does_the_second_one_serves() {
 
 #[tokio::test(start_paused = true)]
 async fn one_control_plane_that_misbehaves_is_told_of_once() {
+    let (log, _guard) = Lines::capture();
     for fault in [Fault::Refuses, Fault::NoFileDescriptors, Fault::AcceptsAndCloses, Fault::AnswersGarbage] {
         let (world, _backends) = World::with_backends(&BACKENDS);
         let first = misbehave(&world.net, fault);
@@ -248,11 +250,22 @@ async fn one_control_plane_that_misbehaves_is_told_of_once() {
         assert!(range.contains(&attempts.load(Ordering::SeqCst)), "{fault:?}: {attempts:?}");
         let told = drain(&mut events);
         assert_eq!(downs(&told), 1, "{fault:?}: {told:?}");
+        let lines = log.take();
+        let (connected, lost): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with("INFO "));
+        assert!(lost.len() == 1 && lost[0].starts_with("WARN no control plane"), "{fault:?}: {lines:?}");
+        // Garbage comes over a connection that is up until then.
+        assert_eq!(
+            connected.len(),
+            usize::from(matches!(fault, Fault::AnswersGarbage)),
+            "{fault:?}: {lines:?}"
+        );
 
         if exhausted.is_none() {
             drop(first);
             let _server = world.control.serve_on(world.net.listen(FIRST));
             assert!(call(&mesh, TARGET, Duration::from_secs(60)).await.is_ok(), "{fault:?}");
+            let lines = log.take();
+            assert!(lines.len() == 1 && lines[0].starts_with("INFO control plane connected"), "{lines:?}");
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Driver {
     environment: Environment,
     /// Host names that are being looked up.
     lookups: JoinSet<(Arc<str>, Answer)>,
+    /// Why resources are refused, as was last told.
+    refused: BTreeMap<(Kind, Arc<str>), Box<str>>,
 }
 
 impl Driver {
@@ -61,7 +63,16 @@ impl Driver {
         environment: Environment,
     ) -> Self {
         let assembler = Assembler::new(statics, &node.id, settings, environment.clone());
-        Self { node, client, assembler, commands, published, environment, lookups: JoinSet::new() }
+        Self {
+            node,
+            client,
+            assembler,
+            commands,
+            published,
+            environment,
+            lookups: JoinSet::new(),
+            refused: BTreeMap::new(),
+        }
     }
 
     /// Works until nobody is left to command it.
@@ -153,6 +164,9 @@ impl Driver {
                 continue;
             }
             client.subscribe(kind, &added, &removed);
+            if !self.refused.is_empty() {
+                removed.iter().for_each(|name| drop(self.refused.remove(&(kind, name.clone()))));
+            }
             let is_known = |name: &Arc<str>| {
                 client.get(kind, name).is_some_and(|entry| !matches!(entry.state, State::Pending))
             };
@@ -163,20 +177,31 @@ impl Driver {
     }
 
     /// Tells the outside what the control plane said.
-    fn tell(&self, turn: &Turn<Kind>) {
+    fn tell(&mut self, turn: &Turn<Kind>) {
         let Some(client) = &self.client else { return };
         for change in &turn.changes {
             let (kind, name) = (change.kind.as_str(), &change.name);
-            let Some(entry) = client.get(change.kind, name) else { continue };
+            let Some(entry) = client.get(change.kind, name) else {
+                self.refused.remove(&(change.kind, name.clone()));
+                continue;
+            };
+            let key = (change.kind, name.clone());
             if let Some(rejection) = &entry.rejection {
                 let reason = &rejection.reason;
-                tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");
+                let before = self.refused.insert(key, reason.as_str().into());
+                // A control plane that sends one bad version after the other fills no log.
+                if before.is_none_or(|before| *before != **reason) {
+                    tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");
+                }
                 self.environment.events.emit(|| Event::Rejected {
                     kind,
                     name: name.clone(),
                     reason: reason.as_str().into(),
                 });
-            } else if let State::Absent(absence) = entry.state {
+                continue;
+            }
+            self.refused.remove(&key);
+            if let State::Absent(absence) = entry.state {
                 tracing::debug!(kind, %name, ?absence, "resource does not exist");
                 self.environment.events.emit(|| Event::Missing { kind, name: name.clone() });
             }

@@ -259,7 +259,7 @@ async fn keep(
     mut latest: watch::Receiver<Vec<Record>>,
     environment: Environment,
 ) {
-    let mut failed = false;
+    let (mut failed, mut full) = (false, false);
     while latest.changed().await.is_ok() {
         let records = latest.borrow_and_update().clone();
         let written = environment.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -273,11 +273,13 @@ async fn keep(
         let path = config.path.display();
         match &result {
             Ok(0) => {}
+            Ok(_) if full => {}
             Ok(left_out) => tracing::warn!(%path, left_out, max_bytes, "the disk cache is full"),
             Err(error) if !failed => tracing::warn!(%path, %error, "the disk cache cannot be written"),
             Err(_) => {}
         }
         failed = result.is_err();
+        full = result.is_ok_and(|left_out| left_out > 0);
     }
 }
 
