@@ -1,11 +1,10 @@
 //! The delta protocol for one kind of resource: requests and responses say what changed.
 
 use super::in_process::Protocol;
-use super::intake::Version;
 use super::kind::ResourceKind;
 use super::nack::{Pace, Refusals, refusal};
 use super::table::{Added, Table};
-use super::wire::{Item, Response};
+use super::wire::Response;
 use crate::clock::Instant;
 use mesh_proto::ads::DeltaDiscoveryRequest;
 use mesh_proto::envoy::config::core::v3::Node;
@@ -144,20 +143,7 @@ impl Delta {
             return;
         }
         let mut refusals = Refusals::default();
-        let mut version = Version::new(response.version);
-        table.begin();
-        for (index, resource) in response.resources.iter().enumerate() {
-            match Item::read(Protocol::Delta, table.kind.type_url(), resource) {
-                Ok(item) => table.take(now, item, &mut version, &mut refusals),
-                Err(reason) => refusals.add(&format!("resource {index}"), &reason),
-            }
-        }
-        for name in &response.removed {
-            table.take_away(now, name, &mut refusals);
-        }
-        for error in &response.errors {
-            table.report(now, error, &mut refusals);
-        }
+        table.receive(now, Protocol::Delta, response, &mut refusals);
         table.note_unmentioned(now);
         let refused = refusals.finish();
         self.pace.heard(now, table.has_changed(), refused.is_some());

@@ -2,31 +2,53 @@
 
 use super::cache::{Absence, Entry, NOT_FOUND, PERMISSION_DENIED, Present, Rejection, Reported, State};
 use super::features::UNLISTED_GRACE;
+use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use super::nack::Refusals;
 use super::name::canonical;
 use super::table::{Table, arm, is_askable};
-use super::wire::{self, Item, Payload};
+use super::wire::{Item, Payload, Reported as OnWire, Response};
 use crate::clock::Instant;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl<K: ResourceKind> Table<K> {
-    /// A response begins.
-    pub(super) fn begin(&mut self) {
+    /// Takes in what a response says: what there is, what there is no more, and what cannot be had.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        response: &Response<'_>,
+        refusals: &mut Refusals,
+    ) -> Heard {
         self.round += 1;
         self.seen = 0;
+        let mut heard = Heard::default();
+        let mut version = Version::new(response.version);
+        for (index, resource) in response.resources.iter().enumerate() {
+            match Item::read(protocol, self.kind.type_url(), resource) {
+                Ok(item) => {
+                    heard.heartbeats += usize::from(matches!(item.payload, Payload::Heartbeat));
+                    self.take(now, item, &mut version, refusals);
+                }
+                Err(reason) => {
+                    heard.nameless += 1;
+                    refusals.add(&format!("resource {index}"), &reason);
+                }
+            }
+        }
+        for name in &response.removed {
+            self.take_away(now, name, refusals);
+        }
+        for error in &response.errors {
+            self.report(now, error, refusals);
+        }
+        heard
     }
 
     /// Takes one resource of a response in. `version` is its version if it has none of its own.
-    pub(super) fn take(
-        &mut self,
-        now: Instant,
-        item: Item<'_>,
-        version: &mut Version<'_>,
-        refusals: &mut Refusals,
-    ) {
+    fn take(&mut self, now: Instant, item: Item<'_>, version: &mut Version<'_>, refusals: &mut Refusals) {
         let new = !matches!(item.payload, Payload::Heartbeat);
         let Some(name) = self.mention(item.name, new, refusals) else { return };
         let Some(entry) = self.entries.get_mut(&name) else { return };
@@ -102,14 +124,14 @@ impl<K: ResourceKind> Table<K> {
     }
 
     /// The control plane says that there is no `name`.
-    pub(super) fn take_away(&mut self, now: Instant, name: &str, refusals: &mut Refusals) {
+    fn take_away(&mut self, now: Instant, name: &str, refusals: &mut Refusals) {
         if let Some(name) = self.mention(name, false, refusals) {
             self.delete(now, &name, None);
         }
     }
 
     /// The control plane reports an error.
-    pub(super) fn report(&mut self, now: Instant, error: &wire::Reported<'_>, refusals: &mut Refusals) {
+    fn report(&mut self, now: Instant, error: &OnWire<'_>, refusals: &mut Refusals) {
         // What is not there and was not known before is no news.
         let Some(name) = self.mention(error.name, error.code != NOT_FOUND, refusals) else { return };
         let reported = Reported { code: error.code, message: error.message.to_owned() };
@@ -219,15 +241,24 @@ impl<K: ResourceKind> Table<K> {
     }
 }
 
+/// What a response held beside resources.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// Resources that are still the right ones.
+    pub(super) heartbeats: usize,
+    /// Resources that could not even be named.
+    pub(super) nameless: usize,
+}
+
 /// The version of a response, made shareable when it is needed first.
 #[derive(Debug)]
-pub(super) struct Version<'a> {
+struct Version<'a> {
     text: &'a str,
     shared: Option<Arc<str>>,
 }
 
 impl<'a> Version<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    fn new(text: &'a str) -> Self {
         Self { text, shared: None }
     }
 

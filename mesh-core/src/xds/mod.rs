@@ -10,6 +10,8 @@
 //!
 //! What was asked of clusters is [counted](load_counts) and [reported](load_report) to the server that sent them.
 
+#[cfg(test)]
+mod absence_tests;
 mod alarms;
 pub mod cache;
 pub mod client;

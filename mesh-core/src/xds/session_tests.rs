@@ -3,7 +3,7 @@
 use super::*;
 use crate::xds::cache::Absence;
 use crate::xds::fixture::Toy::{Part, Whole};
-use crate::xds::fixture::{Fixture, any, resource, wrapped};
+use crate::xds::fixture::{self, Fixture, any, resource, wrapped};
 use crate::xds::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
 use mesh_proto::ads::{DiscoveryResponse, Resource};
 use prost::Message;
@@ -309,4 +309,57 @@ fn back_off_grows_and_resets_after_a_healthy_stream() {
     f.now += HEALTHY_STREAM;
     f.session.closed(f.now, "ended", middle);
     assert!(f.session.should_open(f.now), "a stream that served is replaced at once");
+}
+
+#[test]
+fn a_server_that_missed_a_name_being_dropped_sends_it_all_the_same() {
+    let mut f = Fixture::up();
+    f.subscribe(Part, &["a", "b"]);
+    f.request();
+    f.send(Part, vec![any(Part, "a", 1), any(Part, "b", 1)]);
+    f.request();
+    f.subscribe(Part, &["b"]);
+    assert_eq!(f.request().resource_names, ["b"]);
+    // This crosses that request, which the server therefore ignores.
+    f.send(Part, vec![any(Part, "b", 2)]);
+    f.subscribe(Part, &["a", "b"]);
+    assert_eq!(f.request().resource_names, ["b"], "so that it is dropped for certain");
+    f.fire_at(UNLISTED_GRACE);
+    assert_eq!(f.request().resource_names, ["a", "b"]);
+    assert_eq!(f.send(Part, vec![any(Part, "a", 1)]), ["a"]);
+}
+
+#[test]
+fn everything_may_be_asked_for_in_a_state_of_the_world_too() {
+    let mut f = Fixture::up();
+    f.session.add_all(Whole);
+    assert!(f.request().resource_names.is_empty());
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 0)]), ["a", "b"]);
+    assert!(f.request().error_detail.is_some());
+    f.subscribe(Whole, &["a"]);
+    assert_eq!(f.request().resource_names, ["*", "a"]);
+    assert_eq!(f.send(Whole, vec![]), ["a", "b"]);
+    assert_eq!(f.absence(Whole, "a"), Some(Absence::Deleted));
+    assert!(f.session.get(Whole, "b").is_none());
+    f.request();
+    f.subscribe(Whole, &[]);
+    assert_eq!(f.request().resource_names, ["*"], "no names would mean none");
+}
+
+#[test]
+fn of_ten_thousand_resources_the_one_that_changed_is_decoded() {
+    let names: Vec<_> =
+        (0..10_000).map(|index| format!("outbound|80||service-{index}.default.svc")).collect();
+    let mut f = Fixture::up();
+    let all: Vec<_> = names.iter().map(String::as_str).collect();
+    f.subscribe(Whole, &all);
+    f.request();
+    let world = |number| names.iter().map(|name| any(Whole, name, number)).collect::<Vec<_>>();
+    assert_eq!(f.send(Whole, world(1)).len(), 10_000);
+    f.request();
+    let decoded = fixture::decoded();
+    let mut changed = world(1);
+    changed[5000] = any(Whole, &names[5000], 2);
+    assert_eq!(f.send(Whole, changed), [names[5000].as_str()]);
+    assert_eq!(fixture::decoded() - decoded, 1);
 }

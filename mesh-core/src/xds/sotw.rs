@@ -3,11 +3,10 @@
 
 use super::features::UNLISTED_GRACE;
 use super::in_process::Protocol;
-use super::intake::Version;
 use super::kind::ResourceKind;
 use super::nack::{Pace, Refusals, refusal};
 use super::table::{Added, Table};
-use super::wire::{Item, Payload, Response};
+use super::wire::Response;
 use crate::clock::Instant;
 use mesh_proto::ads::DiscoveryRequest;
 use mesh_proto::envoy::config::core::v3::Node;
@@ -197,28 +196,11 @@ impl Sotw {
             return;
         }
         let mut refusals = Refusals::default();
-        let mut version = Version::new(response.version);
-        let (mut anonymous, mut heartbeats) = (false, 0);
-        table.begin();
-        for (index, resource) in response.resources.iter().enumerate() {
-            match Item::read(Protocol::StateOfTheWorld, table.kind.type_url(), resource) {
-                Ok(item) => {
-                    heartbeats += usize::from(matches!(item.payload, Payload::Heartbeat));
-                    table.take(now, item, &mut version, &mut refusals);
-                }
-                Err(reason) => {
-                    anonymous = true;
-                    refusals.add(&format!("resource {index}"), &reason);
-                }
-            }
-        }
-        for error in &response.errors {
-            table.report(now, error, &mut refusals);
-        }
+        let heard = table.receive(now, Protocol::StateOfTheWorld, response, &mut refusals);
         // A response of nothing but heartbeats is not the state of the world; and a resource whose name cannot be
         // read may be any of those that seem to be left out.
-        let only_heartbeats = heartbeats > 0 && heartbeats == response.resources.len();
-        if table.kind.is_complete() && !anonymous && !only_heartbeats {
+        let only_heartbeats = heard.heartbeats > 0 && heard.heartbeats == response.resources.len();
+        if table.kind.is_complete() && heard.nameless == 0 && !only_heartbeats {
             table.note_unlisted(now);
         }
         response.nonce.clone_into(&mut self.nonce);
