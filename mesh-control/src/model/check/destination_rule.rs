@@ -29,7 +29,7 @@ pub(in super::super) fn destination_rule(rule: &DestinationRule, meta: &Meta, ch
     check.export_to(&rule.export_to, &meta.namespace, false);
     if let Some(selector) = &rule.workload_selector {
         check.selector("workloadSelector", &selector.match_labels);
-        if rule.export_to.iter().any(|name| name != ".") {
+        if rule.export_to.iter().any(|name| name != "." && *name != meta.namespace) {
             check.error("exportTo", "a rule with workloadSelector holds in its own namespace only");
         }
     }

@@ -2,8 +2,11 @@
 
 use super::super::http_route::HttpMatch;
 use super::super::values::StringMatch;
+use super::virtual_service::gateways;
 use super::{Check, names};
 
+/// What HTTP/2 writes as headers.
+const PSEUDO: [&str; 5] = [":method", ":scheme", ":authority", ":path", ":status"];
 /// Routes on the claims of a token.
 const CLAIMS: &str = "@request.auth.claims";
 
@@ -41,6 +44,7 @@ pub(super) fn http_match(it: &HttpMatch, for_mesh: bool, check: &mut Check) {
         check.port("port", it.port);
     }
     check.labels("sourceLabels", &it.source_labels);
+    gateways(&it.gateways, check);
     if !it.source_namespace.is_empty() {
         check.must("sourceNamespace", names::label("namespace", &it.source_namespace));
     }
@@ -53,7 +57,9 @@ fn header_name(field: &str, name: &str, for_mesh: bool, check: &mut Check) {
         }
         return;
     }
-    check.must(field, names::header(name.strip_prefix(':').unwrap_or(name)));
+    if !PSEUDO.contains(&name) {
+        check.must(field, names::header(name));
+    }
 }
 
 pub(super) fn string_match(field: &str, value: &StringMatch, empty_prefix: bool, check: &mut Check) {

@@ -1,14 +1,15 @@
 //! Checks of what an HTTP rule does.
 
 use super::super::http_route::{
-    Cors, Fault, GRPC_STATUSES, Headers, HttpRoute, Redirect, Retries, Rewrite, is_authority,
+    Body, Cors, DirectResponse, Fault, GRPC_STATUSES, Headers, HttpRoute, Redirect, Retries, Rewrite,
+    is_authority,
 };
 use super::http_match::string_match;
 use super::virtual_service::{destination, weights};
 use super::{Check, names};
 
 /// The conditions that `retryOn` may name, besides statuses.
-const CONDITIONS: [&str; 17] = [
+const CONDITIONS: [&str; 16] = [
     "5xx",
     "gateway-error",
     "reset",
@@ -25,10 +26,12 @@ const CONDITIONS: [&str; 17] = [
     "internal",
     "resource-exhausted",
     "unavailable",
-    "connect-failure-before-request",
 ];
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"];
+/// The largest body of a direct response, and the size from which one is large.
+const MAX_BODY: usize = 1 << 20;
+const LARGE_BODY: usize = 100 << 10;
 /// istiod speaks of 200-599, and takes 600.
 const STATUSES: std::ops::RangeInclusive<i64> = 200..=600;
 
@@ -61,7 +64,7 @@ pub(super) fn http_route(route: &HttpRoute, in_delegate: bool, check: &mut Check
         within("redirect", &mut |check| redirect(it, check));
     }
     if let Some(it) = &route.direct_response {
-        within("directResponse", &mut |check| status("status", i64::from(it.status), check));
+        within("directResponse", &mut |check| direct_response(it, check));
     }
     mirrors(route, check);
     if let Some(it) = &route.headers {
@@ -85,6 +88,8 @@ fn actions(route: &HttpRoute, in_delegate: bool, check: &mut Check) {
         }
         [] => check.error("", "give one of route, redirect, directResponse and delegate"),
         [_] => {}
+        // istiod takes this, and then asks the delegate.
+        ["directResponse", "delegate"] => {}
         [first, second, ..] => check.error(second, format!("cannot stand beside {first}")),
     }
     if in_delegate && route.delegate.is_some() && !given.is_empty() {
@@ -150,8 +155,20 @@ pub(in super::super) fn retries(retries: &Retries, check: &mut Check) {
 
 /// Whether a status is one that has a name.
 fn is_status(status: u16) -> bool {
-    const NAMED: [std::ops::RangeInclusive<u16>; 9] =
-        [100..=103, 200..=208, 226..=226, 300..=308, 400..=418, 421..=426, 428..=431, 451..=451, 500..=511];
+    const NAMED: [std::ops::RangeInclusive<u16>; 12] = [
+        100..=103,
+        200..=208,
+        226..=226,
+        300..=305,
+        307..=308,
+        400..=418,
+        421..=426,
+        428..=429,
+        431..=431,
+        451..=451,
+        500..=508,
+        510..=511,
+    ];
     NAMED.iter().any(|range| range.contains(&status))
 }
 
@@ -185,8 +202,26 @@ fn fault(fault: &Fault, check: &mut Check) {
             }
             if abort.http2_error.is_some() {
                 check.error("http2Error", "is not supported");
+            } else if abort.http_status.is_none() && abort.grpc_status.is_none() {
+                check.warn("", "has no effect without httpStatus or grpcStatus");
             }
         });
+    }
+}
+
+fn direct_response(response: &DirectResponse, check: &mut Check) {
+    status("status", i64::from(response.status), check);
+    // Four digits of Base64 are three bytes.
+    let bytes = |body: &Body| body.bytes.as_ref().map(|digits| digits.trim_end_matches('=').len() / 4 * 3);
+    let size = response.body.as_ref().and_then(|body| body.string.as_ref().map(String::len).or(bytes(body)));
+    match size {
+        Some(size) if size > MAX_BODY => {
+            check.error("body", format!("has {size} bytes, more than {MAX_BODY}"));
+        }
+        Some(size) if size > LARGE_BODY => {
+            check.warn("body", format!("has {size} bytes, which every client gets"));
+        }
+        _ => {}
     }
 }
 
@@ -244,6 +279,9 @@ fn redirect(redirect: &Redirect, check: &mut Check) {
     if redirect.uri.is_empty() && redirect.authority.is_empty() && redirect.scheme.is_empty() && !port {
         check.error("", "give uri, authority, scheme or port");
     }
+    if let Some(port) = redirect.port.filter(|port| *port != 0) {
+        check.port("port", port);
+    }
     if redirect.redirect_code != 0 && !(300..400).contains(&redirect.redirect_code) {
         check.error("redirectCode", format!("{} is no status of a redirect", redirect.redirect_code));
     }
@@ -262,9 +300,7 @@ fn headers(headers: &Headers, check: &mut Check) {
                 if !(request && is_authority(name)) {
                     header(&field, name, check);
                 }
-                if value.split('%').count() % 2 == 0 {
-                    check.error(&field, "a `%` alone; write `%%`");
-                }
+                check.must(&field, names::header_value(value));
             }
         }
         for (index, name) in operations.remove.iter().enumerate() {

@@ -4,6 +4,7 @@ mod destination_rule;
 mod http_match;
 mod http_route;
 mod names;
+mod reach;
 mod service_entry;
 mod traffic_policy;
 mod virtual_service;
@@ -148,3 +149,6 @@ impl Check {
 #[cfg(test)]
 #[path = "corpus_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod table_tests;

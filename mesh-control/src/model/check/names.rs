@@ -109,11 +109,35 @@ pub(super) fn regex(text: &str) -> Result<(), String> {
 pub(super) fn header(name: &str) -> Result<(), String> {
     if name.is_empty() {
         Err("a header's name must not be empty".to_owned())
-    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)) {
         Err(format!("{name:?} is no name of a header"))
     } else {
         Ok(())
     }
+}
+
+/// The value of a header that is set: text with variables such as `%START_TIME%` or `%REQ(name)%`, and `%%` for a `%`.
+pub(super) fn header_value(value: &str) -> Result<(), String> {
+    if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+        return Err(format!("{value:?} has control characters"));
+    }
+    let mut rest = value;
+    while let Some((_, after)) = rest.split_once('%') {
+        let open = || format!("{value:?} has a `%` that begins no variable; write `%%`");
+        rest = match after.strip_prefix('%') {
+            Some(after) => after,
+            None => {
+                let end = after.find(['%', '(']).ok_or_else(open)?;
+                let arguments = after[end..].strip_prefix('(').map(|it| it.split_once(')').ok_or_else(open));
+                let after = match arguments.transpose()? {
+                    Some((_, after)) => after.trim_start_matches(' '),
+                    None => &after[end..],
+                };
+                after.strip_prefix('%').ok_or_else(open)?
+            }
+        };
+    }
+    Ok(())
 }
 
 /// A share in percent.
@@ -141,6 +165,18 @@ mod tests {
             assert_eq!(wildcard_domain(good), Ok(()), "{good}");
         }
         assert!(wildcard_domain("a.*.example").is_err());
+    }
+
+    #[test]
+    fn values_of_headers_may_have_variables() {
+        for good in
+            ["", "yes", "100%%", "%START_TIME%", "a %REQ(x-id)% b", "%START_TIME(%s.%3f)%", "%A([\"b\"])  %"]
+        {
+            assert_eq!(header_value(good), Ok(()), "{good}");
+        }
+        for bad in ["%", "50%", "a%b", "%A%%", "%A(b%", "%A(b)c%", "a\nb"] {
+            assert!(header_value(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -8,9 +8,19 @@ use super::{Check, names};
 use std::net::IpAddr;
 
 /// The protocols that a port may have.
-const PROTOCOLS: [&str; 13] = [
-    "http", "https", "http2", "grpc", "grpc-web", "tcp", "tls", "udp", "mongo", "mysql", "redis", "thrift",
-    "hbone",
+const PROTOCOLS: [&str; 12] = [
+    "http",
+    "http_proxy",
+    "https",
+    "http2",
+    "grpc",
+    "grpc-web",
+    "tcp",
+    "tls",
+    "udp",
+    "mongo",
+    "mysql",
+    "redis",
 ];
 
 pub(in super::super) fn service_entry(entry: &ServiceEntry, meta: &Meta, check: &mut Check) {
@@ -53,11 +63,15 @@ fn hosts(entry: &ServiceEntry, check: &mut Check) {
         }
     }
     let other = |port: &ServicePort| {
-        !matches!(protocol(port).as_str(), "http" | "https" | "http2" | "grpc" | "grpc-web" | "tls" | "")
+        let named = ["http", "http_proxy", "https", "http2", "grpc", "grpc-web", "tls"];
+        !named.contains(&protocol(port).as_str())
     };
     let layer_4 = entry.ports.iter().any(other);
     if entry.hosts.len() > 1 && entry.resolution != Resolution::None && layer_4 {
-        check.error("hosts", "several hosts can share HTTP and TLS ports only");
+        check.error(
+            "hosts",
+            "several hosts can share ports only whose protocol is written and is HTTP, gRPC or TLS",
+        );
     }
 }
 
@@ -108,8 +122,10 @@ fn each_endpoint(entry: &ServiceEntry, endpoint: &WorkloadEntry, check: &mut Che
             }
         }
         Resolution::Dns | Resolution::DnsRoundRobin => {
-            if workload_entry::address_given(endpoint, check) {
-                workload_entry::address(&endpoint.address, check);
+            let name = || names::fqdn(&endpoint.address);
+            if endpoint.address.parse::<IpAddr>().is_err() && name().is_err() {
+                let what = "is neither an IP address nor a domain name, which resolution DNS needs";
+                check.error("address", format!("{:?} {what}", endpoint.address));
             }
         }
         Resolution::None | Resolution::DynamicDns => {}
@@ -134,7 +150,7 @@ fn resolution(entry: &ServiceEntry, check: &mut Check) {
         }
         Resolution::Static => {}
         Resolution::Dns | Resolution::DnsRoundRobin => {
-            if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
+            if entry.endpoints.is_empty() {
                 for (index, host) in entry.hosts.iter().enumerate() {
                     if names::fqdn(host).is_err() {
                         check.error(
@@ -168,7 +184,7 @@ fn dynamic(entry: &ServiceEntry, check: &mut Check) {
     if !entry.addresses.is_empty() {
         check.error("addresses", "resolution DYNAMIC_DNS has no addresses");
     }
-    if !entry.endpoints.is_empty() || entry.workload_selector.is_some() {
+    if !entry.endpoints.is_empty() {
         check.error("endpoints", "resolution DYNAMIC_DNS has no endpoints");
     }
     for (index, host) in entry.hosts.iter().enumerate() {
@@ -177,10 +193,10 @@ fn dynamic(entry: &ServiceEntry, check: &mut Check) {
         }
     }
     for (index, port) in entry.ports.iter().enumerate() {
-        if !matches!(protocol(port).as_str(), "http" | "http2" | "grpc" | "tls") {
+        if !matches!(protocol(port).as_str(), "http" | "tls") {
             check.error(
                 &format!("ports[{index}].protocol"),
-                "resolution DYNAMIC_DNS serves HTTP, HTTP2, GRPC and TLS only",
+                "resolution DYNAMIC_DNS serves HTTP and TLS only",
             );
         }
     }

@@ -6,7 +6,8 @@ use super::super::traffic_policy::{
     TlsMode, TrafficPolicy, Tunnel, Warmup,
 };
 use super::super::values::Unused;
-use super::Check;
+use super::{Check, names};
+use std::net::IpAddr;
 
 const MAX_TABLE: u64 = 5_000_011;
 /// The labels that tell regions, which the older `failover` tells too.
@@ -28,9 +29,8 @@ pub(super) fn traffic_policy(policy: &TrafficPolicy, check: &mut Check) {
 }
 
 fn port_policy(policy: &PortPolicy, check: &mut Check) {
-    match policy.port {
-        Some(port) if port.number > 0 => {}
-        _ => check.error("port", "required"),
+    if policy.port.is_none() {
+        check.error("port", "required");
     }
     if (PortPolicy { port: None, ..policy.clone() }) == PortPolicy::default() {
         check.error("", "is empty");
@@ -84,7 +84,9 @@ fn consistent_hash(hash: &ConsistentHash, check: &mut Check) {
                 check.error("ttl", "must not be negative");
             }
             for (index, attribute) in cookie.attributes.iter().enumerate() {
-                if cookie.attributes[..index].iter().any(|other| other.name == attribute.name) {
+                if attribute.name.is_empty() {
+                    check.error(&format!("attributes[{index}].name"), "required");
+                } else if cookie.attributes[..index].iter().any(|other| other.name == attribute.name) {
                     check.error(
                         &format!("attributes[{index}].name"),
                         format!("{:?} is given twice", attribute.name),
@@ -104,7 +106,8 @@ fn consistent_hash(hash: &ConsistentHash, check: &mut Check) {
 }
 
 fn is_prime(number: u64) -> bool {
-    number >= 2
+    // istiod, as Envoy, takes 1 for one.
+    number >= 1
         && (2..).take_while(|factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
 }
 
@@ -123,7 +126,7 @@ fn warmup(warmup: &Warmup, check: &mut Check) {
 
 fn locality_lb(setting: &LocalityLb, outlier: bool, check: &mut Check) {
     let failover = !setting.failover.is_empty() || !setting.failover_priority.is_empty();
-    if failover && !setting.distribute.is_empty() {
+    if !setting.failover.is_empty() && !setting.distribute.is_empty() {
         check.error("distribute", "give either distribute or failover");
     }
     let label = setting.failover_priority.iter().find(|label| TOPOLOGY.contains(&label.as_str()));
@@ -177,6 +180,10 @@ fn locality(field: &str, name: &str, others: &[&str], check: &mut Check) {
         inner == outer || outer.is_empty() || inner.starts_with(&format!("{outer}/"))
     };
     let own = stem(name);
+    if name == "*" && !others.contains(&"*") {
+        // What no other one covers, if it stands last.
+        return;
+    }
     if let Some(other) = others.iter().find(|other| within(&own, &stem(other)) || within(&stem(other), &own))
     {
         check.error(field, format!("{name:?} overlaps {other:?}"));
@@ -218,6 +225,12 @@ fn connection_pool(pool: &ConnectionPool, check: &mut Check) {
     if let Some(Unused(tcp)) = &pool.tcp {
         check.duration("tcp.connectTimeout", tcp.connect_timeout);
         check.duration("tcp.maxConnectionDuration", tcp.max_connection_duration);
+        // 0 switches it off.
+        check.duration("tcp.idleTimeout", tcp.idle_timeout.filter(|timeout| timeout.as_millis() != 0));
+        if let Some(keepalive) = &tcp.tcp_keepalive {
+            check.duration("tcp.tcpKeepalive.time", keepalive.time);
+            check.duration("tcp.tcpKeepalive.interval", keepalive.interval);
+        }
     }
 }
 
@@ -243,11 +256,13 @@ fn outlier_detection(outlier: &Outlier, check: &mut Check) {
 
 fn tls(tls: &Tls, check: &mut Check) {
     let files = [&tls.client_certificate, &tls.private_key, &tls.ca_certificates, &tls.ca_crl];
-    if tls.insecure_skip_verify == Some(true)
-        && !(tls.ca_certificates.is_empty()
-            && tls.credential_name.is_empty()
-            && tls.subject_alt_names.is_empty())
-    {
+    let names_trust = match tls.mode {
+        TlsMode::Simple => !tls.credential_name.is_empty() || names_trusted(tls),
+        // The credential may be that of the client alone.
+        TlsMode::Mutual => names_trusted(tls),
+        TlsMode::Disable | TlsMode::IstioMutual => false,
+    };
+    if tls.insecure_skip_verify == Some(true) && names_trust {
         check.error(
             "insecureSkipVerify",
             "leaves no use for caCertificates, credentialName and subjectAltNames",
@@ -277,12 +292,16 @@ fn tls(tls: &Tls, check: &mut Check) {
     }
 }
 
+fn names_trusted(tls: &Tls) -> bool {
+    !tls.ca_certificates.is_empty() || !tls.subject_alt_names.is_empty()
+}
+
 fn tunnel(tunnel: &Tunnel, check: &mut Check) {
     if !matches!(tunnel.protocol.as_str(), "" | "CONNECT" | "POST") {
         check.error("protocol", "must be CONNECT or POST");
     }
-    if tunnel.target_host.is_empty() {
-        check.error("targetHost", "required");
+    if tunnel.target_host.parse::<IpAddr>().is_err() {
+        check.must("targetHost", names::fqdn(&tunnel.target_host));
     }
     check.port("targetPort", tunnel.target_port);
 }

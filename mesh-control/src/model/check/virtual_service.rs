@@ -2,7 +2,7 @@
 
 use super::super::meta::Meta;
 use super::super::virtual_service::{Destination, RouteDestination, TcpRoute, TlsRoute, VirtualService};
-use super::{Check, Labels, http_match, http_route, names};
+use super::{Check, Labels, http_match, http_route, names, reach};
 use std::net::IpAddr;
 
 pub(in super::super) fn virtual_service(service: &VirtualService, meta: &Meta, check: &mut Check) {
@@ -36,7 +36,7 @@ pub(in super::super) fn virtual_service(service: &VirtualService, meta: &Meta, c
             });
         }
     });
-    unreachable(service, check);
+    reach::reach(&service.http, check);
     check.each("tls", tls, |route, check| tls_route(service, route, check));
     check.each("tcp", tcp, tcp_route);
     check.export_to(&service.export_to, &meta.namespace, false);
@@ -60,24 +60,19 @@ fn hosts(service: &VirtualService, check: &mut Check) {
     }
 }
 
-fn gateways(gateways: &[String], check: &mut Check) {
+/// The names of gateways, `NAMESPACE/NAME` or one of the older forms; `mesh` is one of these.
+pub(super) fn gateways(gateways: &[String], check: &mut Check) {
     for (index, gateway) in gateways.iter().enumerate() {
         let field = format!("gateways[{index}]");
-        if let Some((namespace, name)) = gateway.split_once('/') {
-            if namespace.is_empty() || name.is_empty() {
-                check.error(&field, "write a gateway as NAMESPACE/NAME");
+        let Some((namespace, name)) = gateway.split_once('/') else {
+            if let Some((name, namespace)) = gateway.split_once('.') {
+                check.warn(&field, format!("an old way to write {namespace}/{name}"));
             }
-        } else if let Some((name, namespace)) = gateway.split_once('.') {
-            check.warn(&field, format!("an old way to write {namespace}/{name}"));
-        }
-    }
-}
-
-/// Rules after one that always applies are never reached.
-fn unreachable(service: &VirtualService, check: &mut Check) {
-    let all = service.http.iter().position(|route| route.matches.is_empty());
-    for index in all.map_or(0..0, |all| all + 1..service.http.len()) {
-        check.warn(&format!("http[{index}]"), "is never reached: a rule without match stands before it");
+            check.must(&field, names::fqdn(gateway));
+            continue;
+        };
+        check.must(&field, names::label("namespace", namespace));
+        check.must(&field, names::label("name of a gateway", name));
     }
 }
 
