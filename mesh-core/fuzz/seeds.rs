@@ -1,6 +1,6 @@
 //! The fuzz targets, and for each what a real istiod answered, in the form of the target's input.
 
-use crate::answers::{Answer, Conversation, answers, conversations};
+use crate::answers::{Answer, Conversation, Response, answers, conversations};
 use crate::bodies::session::Script;
 use crate::bodies::{bootstrap, decode, decode_after, disk, session};
 use mesh_core::resource::Kind;
@@ -38,23 +38,33 @@ pub fn targets() -> [Target; 5] {
     ]
 }
 
-/// A client that subscribes to what was sent and is sent it, loses the stream, and is sent some of it again.
+/// Clients that are sent one response, and those that lived through every change that was recorded. A response on its own
+/// is faster to run, so that more comes of it.
 pub fn recorded_sessions() -> BTreeSet<Vec<u8>> {
-    let write = |Conversation { delta, responses, answers }: &Conversation| {
-        let protocol = if *delta { Protocol::Delta } else { Protocol::StateOfTheWorld };
-        let mut script = Script::new(protocol, *delta);
-        let names: BTreeSet<_> = answers.iter().map(|answer| (answer.kind, &answer.name)).collect();
-        for (kind, name) in names.into_iter().filter(|(kind, _)| !*delta || *kind != Kind::Cluster) {
-            script.subscribe(kind, name);
+    let mut sessions = BTreeSet::new();
+    for Conversation { delta, responses } in conversations() {
+        sessions.extend(responses.chunks(1).map(|response| recorded_session(delta, response)));
+        if responses.len() > 10 {
+            sessions.insert(recorded_session(delta, &responses));
         }
-        script.open();
-        responses.iter().for_each(|response| script.message(response));
-        script.close();
-        script.open();
-        responses.iter().take(1).for_each(|response| script.message(response));
-        script.0
-    };
-    conversations().iter().map(write).collect()
+    }
+    sessions
+}
+
+/// A client that subscribes to what was sent and is sent it, loses the stream, and is sent the first of it again.
+fn recorded_session(delta: bool, responses: &[Response]) -> Vec<u8> {
+    let mut script = Script::new(if delta { Protocol::Delta } else { Protocol::StateOfTheWorld }, delta);
+    let answers = responses.iter().flat_map(|response| &response.answers);
+    let names: BTreeSet<_> = answers.map(|answer| (answer.kind, &answer.name)).collect();
+    for (kind, name) in names.into_iter().filter(|(kind, _)| !delta || *kind != Kind::Cluster) {
+        script.subscribe(kind, name);
+    }
+    script.open();
+    responses.iter().for_each(|response| script.message(&response.bytes));
+    script.close();
+    script.open();
+    responses.iter().take(1).for_each(|response| script.message(&response.bytes));
+    script.0
 }
 
 /// Clients that have a cluster and are sent everything else that there can be in a response: one that is bad, one in a
@@ -183,7 +193,7 @@ fn bootstrap() -> BTreeSet<Vec<u8>> {
     [full, agent].map(|text| text.as_bytes().to_vec()).into()
 }
 
-/// The files that the recorded clients would have written, whole and damaged.
+/// Files with what came in each response, whole and damaged.
 fn disk() -> BTreeSet<Vec<u8>> {
     let record = |answer: &Answer| Record {
         type_url: answer.kind.type_url().to_owned(),
@@ -191,12 +201,14 @@ fn disk() -> BTreeSet<Vec<u8>> {
         version: "1".to_owned(),
         resource: answer.bytes.clone(),
     };
-    let write = |(index, Conversation { answers, .. }): (usize, &Conversation)| {
+    let write = |(index, Response { answers, .. }): (usize, &Response)| {
         let records = answers.iter().map(record).collect();
         let content = Content { origin: disk::ORIGIN.to_owned(), written: 1, records };
         let bytes = content.encode_to_vec();
         let place = u16::try_from(7 * index).unwrap_or(u16::MAX);
         [disk::content(&bytes), disk::damaged(place, 4, &bytes), disk::file(&encode(content, u64::MAX).0)]
     };
-    conversations().iter().enumerate().flat_map(write).collect()
+    let responses: Vec<_> =
+        conversations().into_iter().flat_map(|conversation| conversation.responses).collect();
+    responses.iter().enumerate().flat_map(write).collect()
 }

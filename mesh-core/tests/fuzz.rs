@@ -85,10 +85,13 @@ impl Random {
 
 #[test]
 fn the_recorded_answers_are_accepted_by_the_session() {
+    let mut sum = 0;
     for seed in seeds::recorded_sessions() {
         let received = bodies::session::drive(&seed);
-        assert!(received.valid > 1 && received.invalid == 0, "{received:?}");
+        sum += received.valid;
+        assert_eq!(received.invalid, 0);
     }
+    assert!(sum > 1_000, "only {sum} resources");
 }
 
 #[test]

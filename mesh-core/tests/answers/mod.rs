@@ -24,15 +24,22 @@ pub(crate) struct Answer {
     pub(crate) bytes: Bytes,
 }
 
-/// The answers of one folder: those that one client got, in their order.
+/// A recorded response.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    /// As it came.
+    pub(crate) bytes: Vec<u8>,
+    /// The resources in it.
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// The responses of one folder: those that one client got, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conversation {
     /// Whether they are of the delta protocol.
     pub(crate) delta: bool,
-    /// The responses as they came.
-    pub(crate) responses: Vec<Vec<u8>>,
-    /// The resources in them.
-    pub(crate) answers: Vec<Answer>,
+    /// What came.
+    pub(crate) responses: Vec<Response>,
 }
 
 /// Every recorded resource.
@@ -49,8 +56,8 @@ pub(crate) fn conversations() -> Vec<Conversation> {
         let folder = path.parent().unwrap().to_owned();
         let conversation = conversations.entry(folder.clone()).or_default();
         conversation.delta = folder.ends_with("sidecar");
-        conversation.responses.push(fs::read(&path).unwrap());
-        conversation.answers.extend(read(&root, &path));
+        let (bytes, answers) = (fs::read(&path).unwrap(), read(&root, &path));
+        conversation.responses.push(Response { bytes, answers });
     }
     conversations.into_values().collect()
 }
