@@ -84,8 +84,12 @@ impl LiveCluster {
         registry: &mut Registry,
         environment: &Arc<Environment>,
     ) -> ClusterView {
-        let made = MadeOf::new(resource.clone(), assignment.clone(), self.cluster.protocol, self.settings);
         let before = self.made_of.take();
+        let same = before.as_ref().filter(|before| Arc::ptr_eq(&before.resource, resource));
+        let made = match same {
+            Some(before) => before.with(assignment.clone()),
+            None => MadeOf::new(resource.clone(), assignment.clone(), self.cluster.protocol, self.settings),
+        };
         let count = assignment.priorities.len().max(self.priorities.len());
         self.priorities.resize_with(count, MembersBuilder::default);
         // Those that come are there, in every priority, before those that go are let go.
@@ -95,7 +99,7 @@ impl LiveCluster {
                 before.as_ref().map(|before| before.pieces(priority)).unwrap_or_default(),
                 made.pieces(priority),
             );
-            if before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.resource, &made.resource)) {
+            if same.is_some() {
                 trim(&mut old, &mut new);
             }
             let old = before.as_ref().map(|before| before.members(&old)).unwrap_or_default();
@@ -150,6 +154,12 @@ impl MadeOf {
         };
         let secured = ConnectOptions { tls: true, ..plain };
         Self { resource, assignment, plain: Arc::new(plain), secured: Arc::new(secured) }
+    }
+
+    /// The same with other endpoints.
+    fn with(&self, assignment: Arc<Assignment>) -> Self {
+        let (plain, secured) = (self.plain.clone(), self.secured.clone());
+        Self { resource: self.resource.clone(), assignment, plain, secured }
     }
 
     /// The endpoints of a priority.
@@ -213,10 +223,63 @@ fn difference<'a>(old: &[Member<'a>], new: &[Member<'a>]) -> (Vec<Member<'a>>, V
     let (old, new) = (&old[head..], &new[head..]);
     let tail = old.iter().rev().zip(new.iter().rev()).take_while(equal).count();
     let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
+    if old.is_empty() || new.is_empty() {
+        return (old.to_vec(), new.to_vec());
+    }
     let ids = |members: &[Member<'a>]| members.iter().map(|member| member.id()).collect::<HashSet<_>>();
     let (in_old, in_new) = (ids(old), ids(new));
     let only = |list: &[Member<'a>], other: &HashSet<_>| {
         list.iter().copied().filter(|member| !other.contains(&member.id())).collect()
     };
     (only(old, &in_new), only(new, &in_old))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(ports: impl IntoIterator<Item = u16>) -> Vec<Arc<[LbEndpoint]>> {
+        let endpoint = |port| LbEndpoint::new(Address::host_port("10.0.0.1", port));
+        ports.into_iter().map(|port| [endpoint(port)].into()).collect()
+    }
+
+    /// The ports in what is left of two lists of pieces.
+    fn trimmed(old: &[Arc<[LbEndpoint]>], new: &[Arc<[LbEndpoint]>]) -> (Vec<u16>, Vec<u16>) {
+        let (mut old, mut new): (Vec<_>, Vec<_>) = (old.iter().collect(), new.iter().collect());
+        trim(&mut old, &mut new);
+        let port = |endpoint: &LbEndpoint| match endpoint.address {
+            Address::Ip(address) => address.port(),
+            _ => 0,
+        };
+        let ports = |pieces: Vec<&Arc<[LbEndpoint]>>| {
+            pieces.into_iter().flat_map(|piece| piece.iter()).map(port).collect()
+        };
+        (ports(old), ports(new))
+    }
+
+    #[test]
+    fn only_what_lies_between_shared_pieces_is_left() {
+        let old = pieces(1..=5);
+        assert_eq!(trimmed(&old, &old), (vec![], vec![]));
+        let mut new = old.clone();
+        new[2] = pieces([9]).remove(0);
+        assert_eq!(trimmed(&old, &new), (vec![3], vec![9]));
+        new.insert(3, pieces([10]).remove(0));
+        assert_eq!(trimmed(&old, &new), (vec![3], vec![9, 10]));
+        assert_eq!(trimmed(&old, &old[..3]), (vec![4, 5], vec![]));
+        assert_eq!(trimmed(&old[2..], &old), (vec![], vec![1, 2]));
+        assert_eq!(trimmed(&[], &old[..1]), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn pieces_that_are_equal_but_not_shared_are_left() {
+        assert_eq!(trimmed(&pieces([1, 2]), &pieces([1, 2])), (vec![1, 2], vec![1, 2]));
+    }
+
+    #[test]
+    fn a_piece_is_not_cut_off_at_both_ends() {
+        let one = pieces([1]);
+        let twice = [one[0].clone(), one[0].clone()];
+        assert_eq!(trimmed(&one, &twice), (vec![], vec![1]));
+    }
 }

@@ -104,7 +104,7 @@ impl Endpoint {
 
     /// A connection takes no new requests.
     pub(super) fn connection_lost(&self, why: &str) {
-        tracing::debug!(endpoint = %self.label, why, "connection lost");
+        tracing::debug!(endpoint = %self.label(), why, "connection lost");
         if let Transport::Http2(http2) = self.transport() {
             http2.prune();
             // One that never became usable is not lost, and the reason why is told by who tried to make it.

@@ -71,7 +71,8 @@ pub struct ConnectOptions {
 #[derive(Debug)]
 pub struct Endpoint {
     key: EndpointKey,
-    label: Arc<str>,
+    /// Made once it is needed.
+    label: OnceLock<Arc<str>>,
     load: Load,
     /// Made once it is needed.
     connections: OnceLock<Box<Connections>>,
@@ -111,7 +112,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(key: EndpointKey, environment: Arc<Environment>) -> Arc<Self> {
         Arc::new(Self {
-            label: key.address.to_string().into(),
+            label: OnceLock::new(),
             load: Load::new(environment.clock.now()),
             connections: OnceLock::new(),
             state: Mutex::new(State {
@@ -135,7 +136,7 @@ impl Endpoint {
     /// Its address, for people.
     #[must_use]
     pub fn label(&self) -> &Arc<str> {
-        &self.label
+        self.label.get_or_init(|| self.key.address.to_string().into())
     }
 
     /// How busy and how slow it is.
@@ -259,13 +260,13 @@ impl Endpoint {
         drop(state);
         match readiness {
             Readiness::Ready if before != Readiness::Ready => {
-                tracing::debug!(endpoint = %self.label, "endpoint up");
-                self.environment.events.emit(|| Event::EndpointUp(self.label.clone()));
+                tracing::debug!(endpoint = %self.label(), "endpoint up");
+                self.environment.events.emit(|| Event::EndpointUp(self.label().clone()));
             }
             Readiness::Failed if before != Readiness::Failed => {
                 let reason = error.unwrap_or_else(|| "unknown".into());
-                tracing::warn!(endpoint = %self.label, %reason, "endpoint down");
-                let event = || Event::EndpointDown { endpoint: self.label.clone(), reason };
+                tracing::warn!(endpoint = %self.label(), %reason, "endpoint down");
+                let event = || Event::EndpointDown { endpoint: self.label().clone(), reason };
                 self.environment.events.emit(event);
             }
             _ => {}

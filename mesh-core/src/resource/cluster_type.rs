@@ -168,7 +168,7 @@ fn dns(
 ) -> Checked<EndpointSource> {
     let given = proto.load_assignment.clone().ok_or_else(|| Invalid::new("is missing"));
     let assignment = given.and_then(|given| endpoint::from_proto(given, 1)).at("load_assignment")?;
-    let endpoints = || assignment.priorities.iter().flatten().flat_map(|locality| &locality.endpoints);
+    let endpoints = || assignment.priorities.iter().flatten().flat_map(|locality| locality.endpoints.iter());
     if kind == DnsKind::Logical && (assignment.localities().count() != 1 || endpoints().count() != 1) {
         return Err(Invalid::new("needs exactly one locality with one endpoint")).at("load_assignment");
     }

@@ -1,6 +1,6 @@
 //! `ClusterLoadAssignment`: the endpoints of a cluster.
 
-use super::endpoint_wire::{self, Known, Reader};
+use super::endpoint_wire::{self, Known, Reader, Segment};
 use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::matcher::Fraction;
 use super::metadata::Metadata;
@@ -55,7 +55,7 @@ pub struct LocalityEndpoints {
 /// Endpoints, in pieces that one version of an assignment shares with the next.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointList {
-    pieces: Vec<Arc<[LbEndpoint]>>,
+    segments: Arc<[Segment]>,
 }
 
 /// One endpoint.
@@ -123,51 +123,34 @@ impl LocalityEndpoints {
 impl EndpointList {
     /// The endpoints, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &LbEndpoint> {
-        self.pieces.iter().flat_map(|piece| piece.iter())
+        self.segments.iter().flat_map(|segment| segment.piece.iter())
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.len()).sum()
+        self.segments.iter().map(|segment| segment.piece.len()).sum()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pieces.iter().all(|piece| piece.is_empty())
+        self.segments.iter().all(|segment| segment.piece.is_empty())
     }
 
     /// The pieces; one that is the same allocation as in the version before has not changed.
-    #[must_use]
-    pub fn pieces(&self) -> &[Arc<[LbEndpoint]>] {
-        &self.pieces
+    pub fn pieces(&self) -> impl Iterator<Item = &Arc<[LbEndpoint]>> {
+        self.segments.iter().map(|segment| &segment.piece).filter(|piece| !piece.is_empty())
     }
 
-    pub(super) fn of_pieces(pieces: Vec<Arc<[LbEndpoint]>>) -> Self {
-        Self { pieces }
+    pub(super) fn of(segments: Arc<[Segment]>) -> Self {
+        Self { segments }
     }
 }
 
 impl FromIterator<LbEndpoint> for EndpointList {
     fn from_iter<I: IntoIterator<Item = LbEndpoint>>(endpoints: I) -> Self {
-        Self { pieces: vec![endpoints.into_iter().collect()] }
-    }
-}
-
-impl<'a> IntoIterator for &'a EndpointList {
-    type Item = &'a LbEndpoint;
-    type IntoIter = std::iter::FlatMap<
-        std::slice::Iter<'a, Arc<[LbEndpoint]>>,
-        &'a [LbEndpoint],
-        fn(&'a Arc<[LbEndpoint]>) -> &'a [LbEndpoint],
-    >;
-
-    fn into_iter(self) -> Self::IntoIter {
-        fn items(piece: &Arc<[LbEndpoint]>) -> &[LbEndpoint] {
-            piece
-        }
-        self.pieces.iter().flat_map(items)
+        Self { segments: [Segment::of(endpoints.into_iter().collect())].into() }
     }
 }
 

@@ -8,6 +8,7 @@ use super::address;
 use super::endpoint::{EndpointList, Health, LbEndpoint, check_sum};
 use super::invalid::{At, Checked, Invalid, unpack};
 use super::metadata::Metadata;
+use super::sieve::{Mark, Sieve};
 use super::wire::{self, Fields, Value};
 use crate::net::Address;
 use bytes::Bytes;
@@ -28,7 +29,7 @@ const METADATA: u32 = 3;
 /// Endpoints in a piece. Larger pieces cost more when one of them changes, smaller ones when nothing does.
 const PIECE: usize = 32;
 /// So few new addresses are looked for one by one.
-const FEW: usize = 4;
+const FEW: usize = 16;
 
 /// What the next version of an assignment is compared with.
 #[derive(Clone, Debug, Default)]
@@ -51,17 +52,19 @@ pub(super) struct Locality {
 struct Group {
     /// The encoded `LocalityLbEndpoints`.
     bytes: Bytes,
-    segments: Vec<Segment>,
+    segments: Arc<[Segment]>,
 }
 
 /// Neighbouring endpoints, or (where `piece` is empty) other fields.
 #[derive(Clone, Debug)]
-struct Segment {
+pub(super) struct Segment {
     /// Where they stand in the bytes of the group.
     place: Range<usize>,
-    piece: Arc<[LbEndpoint]>,
+    pub(super) piece: Arc<[LbEndpoint]>,
     /// The sum of their weights.
     weight: u64,
+    /// Their addresses.
+    sieve: Sieve,
 }
 
 /// Reads the endpoints of an assignment, locality by locality.
@@ -127,49 +130,44 @@ impl<'a> Reader<'a> {
         let segments = match segments {
             Some(segments) => segments,
             None => {
-                self.replaced.extend(before.iter().flat_map(|before| &before.segments).map(Segment::share));
+                self.replaced
+                    .extend(before.iter().flat_map(|before| before.segments.iter()).map(Segment::share));
                 let mut segments = Vec::new();
                 self.decode(group, 0..group.len(), &mut segments)?;
                 segments
             }
         };
+        let segments: Arc<[Segment]> = segments.into();
         check_sum(segments.iter().map(|segment| segment.weight).sum()).at("lb_endpoints")?;
-        let pieces = segments.iter().filter(|segment| !segment.piece.is_empty());
-        let endpoints = EndpointList::of_pieces(pieces.map(Segment::share).collect());
+        let endpoints = EndpointList::of(segments.clone());
         self.groups.push(Group { bytes: self.bytes.slice_ref(group), segments });
         Ok(Some(Locality { fields, weight, endpoints }))
     }
 
     /// Checks that no address comes twice. What is known for the next version.
     pub(super) fn finish(self) -> Checked<Known> {
-        let all = |pieces: &'_ [Arc<[LbEndpoint]>]| -> Vec<Address> {
-            pieces.iter().flat_map(|piece| piece.iter()).flat_map(LbEndpoint::addresses).cloned().collect()
-        };
         let twice = |address: &Address| Err(Invalid::new(format!("the address {address} comes twice")));
         let mut fresh = HashSet::new();
-        for address in all(&self.fresh) {
-            if let Some(address) = fresh.replace(address) {
-                return twice(&address);
+        for address in addresses(self.fresh.iter()) {
+            if !fresh.insert(address) {
+                return twice(address);
             }
         }
         // What was in the version before was there once, and is in no piece that is shared with it.
-        for address in all(&self.replaced) {
-            fresh.remove(&address);
+        for address in addresses(self.replaced.iter()) {
+            fresh.remove(address);
         }
-        let few: Vec<_> = fresh.iter().collect();
+        let few = fresh.len() <= FEW;
+        let marks: Vec<_> = fresh.iter().filter(|_| few).map(|address| Mark::of(address)).collect();
+        let suspect = |segment: &&Segment| !few || marks.iter().any(|mark| segment.sieve.may_hold(mark));
         let decoded: HashSet<_> = self.fresh.iter().map(|piece| piece.as_ptr()).collect();
-        let pieces = self.groups.iter().flat_map(|group| &group.segments).map(|segment| &segment.piece);
-        let shared = pieces.filter(|piece| !decoded.contains(&piece.as_ptr()));
-        let mut shared = shared.flat_map(|piece| piece.iter()).flat_map(LbEndpoint::addresses);
-        let found = match few.len() {
-            0 => None,
-            1..=FEW => shared.find(|address| few.contains(address)),
-            _ => shared.find(|address| fresh.contains(*address)),
-        };
+        let suspects = self.groups.iter().flat_map(|group| group.segments.iter()).filter(suspect);
+        let shared =
+            suspects.map(|segment| &segment.piece).filter(|piece| !decoded.contains(&piece.as_ptr()));
+        let found = addresses(shared).find(|address| fresh.contains(*address));
         if let Some(address) = found {
             return twice(address);
         }
-        drop(shared);
         Ok(Known { groups: self.groups })
     }
 
@@ -222,7 +220,7 @@ impl<'a> Reader<'a> {
                     }
                     start = end;
                     end += field.whole.len();
-                    segments.push(Segment { place: start..end, piece: Arc::new([]), weight: 0 });
+                    segments.push(Segment { place: start..end, ..Segment::of([].into()) });
                     start = end;
                 }
             }
@@ -234,10 +232,9 @@ impl<'a> Reader<'a> {
     }
 
     fn segment(&mut self, place: Range<usize>, piece: &mut Vec<LbEndpoint>) -> Segment {
-        let weight = piece.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
-        let piece: Arc<[LbEndpoint]> = piece.drain(..).collect();
-        self.fresh.push(piece.clone());
-        Segment { place, piece, weight }
+        let segment = Segment { place, ..Segment::of(piece.drain(..).collect()) };
+        self.fresh.push(segment.share());
+        segment
     }
 
     fn endpoint(&mut self, bytes: &[u8]) -> Checked<LbEndpoint> {
@@ -271,9 +268,21 @@ impl Group {
 }
 
 impl Segment {
+    /// Endpoints that stand nowhere.
+    pub(super) fn of(piece: Arc<[LbEndpoint]>) -> Self {
+        let weight = piece.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
+        let mut sieve = Sieve::default();
+        addresses([&piece].into_iter()).for_each(|address| sieve.insert(Mark::of(address)));
+        Self { place: 0..0, piece, weight, sieve }
+    }
+
     fn share(&self) -> Arc<[LbEndpoint]> {
         self.piece.clone()
     }
+}
+
+fn addresses<'a>(pieces: impl Iterator<Item = &'a Arc<[LbEndpoint]>>) -> impl Iterator<Item = &'a Address> {
+    pieces.flat_map(|piece| piece.iter()).flat_map(LbEndpoint::addresses)
 }
 
 /// A group of which the segments are known, decoded without its endpoints.
@@ -298,19 +307,22 @@ fn locality_of(group: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// What bytes are compared by: large blocks while they are the same, then ever smaller ones.
+const BLOCKS: [usize; 3] = [4096, 64, 1];
+
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    const BLOCK: usize = 256;
-    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK)).take_while(|(a, b)| a == b).count();
-    let start = blocks * BLOCK;
-    start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
+    BLOCKS.iter().fold(0, |common, &block| {
+        let (a, b) = (a[common..].chunks_exact(block), b[common..].chunks_exact(block));
+        common + block * a.zip(b).take_while(|(a, b)| a == b).count()
+    })
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
-    const BLOCK: usize = 256;
-    let blocks = a.rchunks_exact(BLOCK).zip(b.rchunks_exact(BLOCK)).take_while(|(a, b)| a == b).count();
-    let len = blocks * BLOCK;
-    let (a, b) = (&a[..a.len() - len], &b[..b.len() - len]);
-    len + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+    BLOCKS.iter().fold(0, |common, &block| {
+        let (a, b) = (&a[..a.len() - common], &b[..b.len() - common]);
+        let blocks = a.rchunks_exact(block).zip(b.rchunks_exact(block));
+        common + block * blocks.take_while(|(a, b)| a == b).count()
+    })
 }
 
 fn read_endpoint(proto: &proto::LbEndpoint) -> Checked<LbEndpoint> {

@@ -33,6 +33,7 @@ mod route_match;
 pub mod secret;
 mod server_listener;
 pub mod session;
+mod sieve;
 pub mod thresholds;
 pub mod tls;
 pub mod tls_context;

@@ -3,11 +3,12 @@
 //! Our own and not tonic's `Channel`, because a stream needs none of what a channel adds (a queue, a worker, a
 //! reconnection with a back-off of its own) and because here the size of a message is known before it is received.
 
+use super::inbox::{Inbox, PREFIX};
 use crate::bootstrap::{CallCredentials, ChannelCredentials, Server};
 use crate::net::h2_driver::{self, Drained, Driver, KeepAlive, Vitals};
 use crate::net::tls::ALPN_H2;
 use crate::net::{DEFAULT_CONNECT_TIMEOUT, Environment};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
@@ -16,19 +17,16 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
-/// The largest message that is accepted. istiod sends a few kilobytes per service; a mesh of ten thousand services
-/// stays below this.
-pub const MAX_MESSAGE: usize = 64 << 20;
-
-/// Length of the prefix of a gRPC message: a flag and the length of the message.
-const PREFIX: usize = 5;
+/// The largest frame that is accepted: whatever fits the window, so that a large message of a server that makes use of it
+/// comes in one piece.
+const MAX_FRAME: u32 = h2_driver::STREAM_WINDOW;
 
 /// One stream over HTTP/2.
 #[derive(Debug)]
 pub(super) struct GrpcStream {
     send: SendStream<Bytes>,
     receive: Receive,
-    buffer: BytesMut,
+    inbox: Inbox,
     /// What has not fitted the flow-control window yet.
     outgoing: Bytes,
     ended: Ended,
@@ -72,7 +70,7 @@ impl GrpcStream {
             .map_err(|error| format!("the control plane's address cannot be an authority: {error}"))?;
         let (head, send) = handle.send_request(request, false).map_err(|error| ended.explain(error))?;
         let receive = Receive::Head(head);
-        Ok(Self { send, receive, buffer: BytesMut::new(), outgoing: Bytes::new(), ended })
+        Ok(Self { send, receive, inbox: Inbox::default(), outgoing: Bytes::new(), ended })
     }
 
     /// Ready when a message may be sent.
@@ -109,7 +107,7 @@ impl GrpcStream {
     /// The next message. An error ends the stream.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
         loop {
-            if let Some(message) = self.take_message()? {
+            if let Some(message) = self.inbox.next()? {
                 return Poll::Ready(Ok(message));
             }
             match &mut self.receive {
@@ -127,7 +125,7 @@ impl GrpcStream {
                         let data = data.map_err(|error| self.ended.explain(error))?;
                         // Fails only when the stream is gone, which the next read tells.
                         let _ = body.flow_control().release_capacity(data.len());
-                        self.buffer.extend_from_slice(&data);
+                        self.inbox.push(data);
                     }
                     None => {
                         let trailers =
@@ -138,24 +136,6 @@ impl GrpcStream {
                 },
             }
         }
-    }
-
-    fn take_message(&mut self) -> Result<Option<Bytes>, String> {
-        let Some((&[compressed, a, b, c, d], rest)) = self.buffer.split_first_chunk::<PREFIX>() else {
-            return Ok(None);
-        };
-        if compressed != 0 {
-            return Err("the control plane sent a compressed message, which was not offered".to_owned());
-        }
-        let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        if len > MAX_MESSAGE {
-            return Err(format!("a message of {len} bytes exceeds the limit of {MAX_MESSAGE} bytes"));
-        }
-        if rest.len() < len {
-            return Ok(None);
-        }
-        self.buffer.advance(PREFIX);
-        Ok(Some(self.buffer.split_to(len).freeze()))
     }
 }
 
@@ -177,8 +157,8 @@ async fn connect(
     if let ChannelCredentials::Tls(files) = &server.credentials {
         io = files.connect(io, address, ALPN_H2).await?;
     }
-    let (handle, connection) =
-        h2_driver::builder().handshake(io).await.map_err(|error| format!("HTTP/2 handshake: {error}"))?;
+    let handshake = h2_driver::builder().max_frame_size(MAX_FRAME).handshake(io).await;
+    let (handle, connection) = handshake.map_err(|error| format!("HTTP/2 handshake: {error}"))?;
     let vitals = Vitals::new();
     vitals.claim();
     let (keepalive, clock) = (KeepAlive::default(), environment.clock.clone());

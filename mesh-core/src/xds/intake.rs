@@ -3,6 +3,7 @@
 use super::cache::{Absence, Entry, NOT_FOUND, PERMISSION_DENIED, Present, Rejection, Reported, State};
 use super::features::UNLISTED_GRACE;
 use super::in_process::Protocol;
+use super::keep::keep;
 use super::kind::ResourceKind;
 use super::nack::Refusals;
 use super::name::canonical;
@@ -25,12 +26,12 @@ impl<K: ResourceKind> Table<K> {
         self.round += 1;
         self.seen = 0;
         let mut heard = Heard::default();
-        let mut version = Version::new(response.version);
+        let mut origin = Origin::of(response);
         for (index, resource) in response.resources.iter().enumerate() {
             match Item::read(protocol, self.kind.type_url(), resource) {
                 Ok(item) => {
                     heard.heartbeats += usize::from(matches!(item.payload, Payload::Heartbeat));
-                    self.take(now, item, &mut version, refusals);
+                    self.take(now, item, &mut origin, refusals);
                 }
                 Err(reason) => {
                     heard.nameless += 1;
@@ -47,8 +48,8 @@ impl<K: ResourceKind> Table<K> {
         heard
     }
 
-    /// Takes one resource of a response in. `version` is its version if it has none of its own.
-    fn take(&mut self, now: Instant, item: Item<'_>, version: &mut Version<'_>, refusals: &mut Refusals) {
+    /// Takes one resource of a response in.
+    fn take(&mut self, now: Instant, item: Item<'_>, origin: &mut Origin<'_>, refusals: &mut Refusals) {
         let new = !matches!(item.payload, Payload::Heartbeat);
         let Some(name) = self.mention(item.name, new, refusals) else { return };
         let Some(entry) = self.entries.get_mut(&name) else { return };
@@ -77,7 +78,7 @@ impl<K: ResourceKind> Table<K> {
                 if !item.version.is_empty() && *present.version != *item.version {
                     present.version = item.version.into();
                 } else if present.version.is_empty() {
-                    present.version = version.shared();
+                    present.version = origin.version();
                 }
             }
             if entry.rejection.take().is_some() | entry.error.take().is_some() {
@@ -85,7 +86,7 @@ impl<K: ResourceKind> Table<K> {
             }
             return;
         }
-        let version = if item.version.is_empty() { version.shared() } else { item.version.into() };
+        let version = if item.version.is_empty() { origin.version() } else { item.version.into() };
         if let Some(rejection) = &mut entry.rejection
             && rejection.bytes == bytes
             && wrong.as_ref().map_or(!rejection.foreign, |reason| *reason == rejection.reason)
@@ -95,8 +96,7 @@ impl<K: ResourceKind> Table<K> {
             (rejection.version, rejection.at) = (version, now);
             return;
         }
-        // A copy, because a slice would keep the whole response alive.
-        let bytes = Bytes::copy_from_slice(bytes);
+        let bytes = keep(bytes, origin.message);
         let foreign = wrong.is_some();
         let decoded = match wrong {
             Some(reason) => Err(reason),
@@ -250,20 +250,23 @@ pub(super) struct Heard {
     pub(super) nameless: usize,
 }
 
-/// The version of a response, made shareable when it is needed first.
+/// The response that resources came in.
 #[derive(Debug)]
-struct Version<'a> {
-    text: &'a str,
+struct Origin<'a> {
+    message: &'a Bytes,
+    version: &'a str,
+    /// The version, made shareable when it is needed first.
     shared: Option<Arc<str>>,
 }
 
-impl<'a> Version<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, shared: None }
+impl<'a> Origin<'a> {
+    fn of(response: &'a Response<'_>) -> Self {
+        Self { message: &response.message, version: response.version, shared: None }
     }
 
-    fn shared(&mut self) -> Arc<str> {
-        self.shared.get_or_insert_with(|| self.text.into()).clone()
+    /// The version of resources that have none of their own.
+    fn version(&mut self) -> Arc<str> {
+        self.shared.get_or_insert_with(|| self.version.into()).clone()
     }
 }
 

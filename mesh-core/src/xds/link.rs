@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 
-pub use super::grpc_stream::MAX_MESSAGE;
+pub use super::inbox::MAX_MESSAGE;
 
 /// What istiod's sidecars do not have in their metadata.
 const GENERATOR: &str = "GENERATOR";

@@ -29,7 +29,9 @@ mod grpc_stream;
 #[cfg(test)]
 mod handover_tests;
 pub mod in_process;
+mod inbox;
 mod intake;
+mod keep;
 pub mod kind;
 pub mod link;
 pub mod load_counts;

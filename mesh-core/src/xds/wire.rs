@@ -2,6 +2,7 @@
 //! nothing but that one is copied.
 
 use super::in_process::Protocol;
+use bytes::Bytes;
 use mesh_proto::ads::RESOURCE_TYPE_URL;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 /// A discovery response of either protocol.
 #[derive(Debug, Default)]
 pub(super) struct Response<'a> {
+    /// All of it, of which the rest are slices.
+    pub(super) message: Bytes,
     pub(super) version: &'a str,
     pub(super) type_url: &'a str,
     pub(super) nonce: &'a str,
@@ -54,8 +57,8 @@ impl<'a> Response<'a> {
     /// # Errors
     ///
     /// Why it is none.
-    pub(super) fn read(protocol: Protocol, message: &'a [u8]) -> Result<Self, String> {
-        let mut response = Self::default();
+    pub(super) fn read(protocol: Protocol, message: &'a Bytes) -> Result<Self, String> {
+        let mut response = Self { message: message.clone(), ..Self::default() };
         let delta = protocol == Protocol::Delta;
         for field in Fields(message) {
             match field? {
@@ -310,8 +313,8 @@ mod tests {
             control_plane: Some(identifier.clone()),
             resource_errors: vec![reported()],
             canary: true,
-        }
-        .encode_to_vec();
+        };
+        let sotw = Bytes::from(sotw.encode_to_vec());
         let response = Response::read(Protocol::StateOfTheWorld, &sotw).unwrap();
         assert_eq!((response.version, response.type_url, response.nonce), ("v1", "t", "n"));
         assert_eq!(response.control_plane, "cp");
@@ -336,8 +339,8 @@ mod tests {
             nonce: "n".into(),
             control_plane: Some(identifier),
             resource_errors: vec![reported()],
-        }
-        .encode_to_vec();
+        };
+        let delta = Bytes::from(delta.encode_to_vec());
         let response = Response::read(Protocol::Delta, &delta).unwrap();
         assert_eq!((response.version, response.type_url, response.nonce), ("v1", "t", "n"));
         assert_eq!((response.control_plane, response.removed), ("cp", vec!["x", "y"]));
@@ -360,7 +363,8 @@ mod tests {
     #[test]
     fn garbage_is_told_from_a_response() {
         for bytes in [&[0xff; 7][..], &[0x12, 0x05, 1], &[0x0a, 2, 0xff, 0xfe], &[0x3a, 1, 0xff]] {
-            assert!(Response::read(Protocol::StateOfTheWorld, bytes).is_err(), "{bytes:?}");
+            let bytes = Bytes::copy_from_slice(bytes);
+            assert!(Response::read(Protocol::StateOfTheWorld, &bytes).is_err(), "{bytes:?}");
         }
     }
 }
