@@ -45,7 +45,7 @@ pub fn members(count: usize) -> Members {
     let keys: Vec<_> = (0..count).map(key).collect();
     let environment = Arc::new(Environment::new(Dialer::default(), Clock::seeded(1)));
     let (mut registry, mut builder) = (Registry::default(), MembersBuilder::default());
-    builder.add(&keys, &mut registry, &environment);
+    builder.add(keys.into_iter(), &mut registry, &environment);
     let members = builder.members();
     drop(builder);
     let now = environment.clock.now();

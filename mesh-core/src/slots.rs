@@ -3,30 +3,38 @@
 //! Snapshots are copies that share what did not change. A plain list of ten thousand places would be copied whole to
 //! change one of them; here the list of the blocks is, and one block.
 
+use std::iter::repeat_with;
 use std::sync::Arc;
 
-/// Places in a block: small enough to copy for one change, large enough that the list of blocks is short.
+/// Places in a full block: few enough to copy for one change, enough that the list of blocks is short.
 const BLOCK: usize = 32;
 
 /// Values in numbered places.
 #[derive(Clone, Debug)]
 pub struct Slots<T> {
-    blocks: Vec<Arc<[Option<T>; BLOCK]>>,
+    /// Each as long as it has to be, because many lists have one value.
+    blocks: Vec<Arc<[Option<T>]>>,
 }
 
 impl<T: Clone> Slots<T> {
     /// The value in a place.
     #[must_use]
     pub fn get(&self, place: usize) -> Option<&T> {
-        self.blocks.get(place / BLOCK)?[place % BLOCK].as_ref()
+        self.blocks.get(place / BLOCK)?.get(place % BLOCK)?.as_ref()
     }
 
     /// Puts a value into a place, or nothing. Copies of the whole keep what they have.
     pub fn set(&mut self, place: usize, value: Option<T>) {
-        while self.blocks.len() <= place / BLOCK {
-            self.blocks.push(Arc::new([const { None }; BLOCK]));
+        let (number, place) = (place / BLOCK, place % BLOCK);
+        if self.blocks.len() <= number {
+            self.blocks.resize_with(number + 1, Arc::default);
         }
-        Arc::make_mut(&mut self.blocks[place / BLOCK])[place % BLOCK] = value;
+        let block = &mut self.blocks[number];
+        if block.len() <= place {
+            let longer = (place + 1).next_power_of_two();
+            *block = block.iter().cloned().chain(repeat_with(|| None)).take(longer).collect();
+        }
+        Arc::make_mut(block)[place] = value;
     }
 
     /// Every value, in the order of their places.

@@ -86,15 +86,15 @@ impl Members {
 
 impl Registry {
     /// The endpoint with this key, as it is or new.
-    pub fn get(&mut self, key: &EndpointKey, environment: &Arc<Environment>) -> Arc<Endpoint> {
-        if let Some(Registered(endpoint)) = self.endpoints.get(key) {
+    pub fn get(&mut self, key: EndpointKey, environment: &Arc<Environment>) -> Arc<Endpoint> {
+        if let Some(Registered(endpoint)) = self.endpoints.get(&key) {
             return endpoint.clone();
         }
         if self.endpoints.len() >= self.sweep_at {
             self.endpoints.retain(Registered::is_used);
             self.sweep_at = (2 * self.endpoints.len()).max(64);
         }
-        let endpoint = Endpoint::new(key.clone(), environment.clone());
+        let endpoint = Endpoint::new(key, environment.clone());
         self.endpoints.insert(Registered(endpoint.clone()));
         endpoint
     }
@@ -159,7 +159,12 @@ impl MembersBuilder {
     ///
     /// What follows it must not be forgotten: [`remove`](Self::remove) those that go only when those that come are here,
     /// so that an endpoint that moves from one priority to another keeps its connections.
-    pub fn add(&mut self, keys: &[EndpointKey], registry: &mut Registry, environment: &Arc<Environment>) {
+    pub fn add(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = EndpointKey>,
+        registry: &mut Registry,
+        environment: &Arc<Environment>,
+    ) {
         let needed = self.members.len + keys.len();
         if needed > self.members.ready.capacity() {
             self.grow(needed);
@@ -189,10 +194,11 @@ impl MembersBuilder {
         }
     }
 
-    /// Replaces the ready view by a larger one. Numbers in use and free ones fit: there are as many as there ever were
+    /// Replaces the ready view by one that has room for some more as well. Numbers in use and free ones fit: there are as many as there ever were
     /// members at a time.
     fn grow(&mut self, members: usize) {
-        let larger = Arc::new(ReadySet::new(members.max(self.next).next_power_of_two()));
+        let needed = members.max(self.next);
+        let larger = Arc::new(ReadySet::new(needed + needed / 4));
         if self.members.ready.is_active() {
             larger.activate();
         }
@@ -252,7 +258,7 @@ pub(crate) mod tests {
     /// A builder with these members.
     fn builder(keys: &[EndpointKey], registry: &mut Registry) -> MembersBuilder {
         let mut builder = MembersBuilder::default();
-        builder.add(keys, registry, &environment());
+        builder.add(keys.iter().cloned(), registry, &environment());
         builder
     }
 
@@ -262,7 +268,7 @@ pub(crate) mod tests {
         let mut builder = builder(&[key(1), key(2), key(3), key(2)], &mut registry);
         let first = builder.members();
         assert_eq!((first.len(), ports(&first)), (3, vec![1, 2, 3]));
-        builder.add(&[key(3), key(4)], &mut registry, &environment());
+        builder.add([key(3), key(4)].into_iter(), &mut registry, &environment());
         builder.remove(&[key(1), key(2), key(9)], &registry);
         let second = builder.members();
         assert_eq!(ports(&second), [3, 4]);
@@ -288,7 +294,7 @@ pub(crate) mod tests {
         let mut registry = Registry::default();
         let mut builder = builder(&[key(0)], &mut registry);
         for round in 0..100 {
-            builder.add(&[key(round + 1)], &mut registry, &environment());
+            builder.add([key(round + 1)].into_iter(), &mut registry, &environment());
             let members = builder.members();
             assert_eq!(ports(&members), [round, round + 1]);
             builder.remove(&[key(round)], &registry);

@@ -58,7 +58,7 @@ mod tests {
     fn members(count: u16) -> Members {
         let keys: Vec<_> = (1..=count).map(key).collect();
         let mut builder = MembersBuilder::default();
-        builder.add(&keys, &mut Registry::default(), &environment());
+        builder.add(keys.into_iter(), &mut Registry::default(), &environment());
         let members = builder.members();
         drop(builder);
         for number in 0..usize::from(count) {

@@ -12,8 +12,8 @@ use crate::policy::retry_budget::{RetryBudget, RetryBudgetConfig};
 use crate::resource::cluster::Cluster as ClusterResource;
 use crate::resource::endpoint::{Assignment, Health, LbEndpoint};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 /// What the user of the mesh decides about every cluster.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,6 +91,7 @@ impl LiveCluster {
             None => MadeOf::new(resource.clone(), assignment.clone(), self.cluster.protocol, self.settings),
         };
         let count = assignment.priorities.len().max(self.priorities.len());
+        self.priorities.reserve_exact(count - self.priorities.len());
         self.priorities.resize_with(count, MembersBuilder::default);
         // Those that come are there, in every priority, before those that go are let go.
         let mut gone = Vec::with_capacity(count);
@@ -102,10 +103,11 @@ impl LiveCluster {
             if same.is_some() {
                 trim(&mut old, &mut new);
             }
-            let old = before.as_ref().map(|before| before.members(&old)).unwrap_or_default();
-            let (leaving, coming) = difference(&old, &made.members(&new));
-            builder.add(&keys(&coming), registry, environment);
-            gone.push(keys(&leaving));
+            let mut leaving = before.as_ref().map(|before| before.members(&old)).unwrap_or_default();
+            let mut coming = made.members(&new);
+            differ(&mut leaving, &mut coming);
+            builder.add(coming.into_iter().map(Member::key), registry, environment);
+            gone.push(leaving.into_iter().map(Member::key).collect::<Vec<_>>());
         }
         for (builder, keys) in self.priorities.iter_mut().zip(gone) {
             builder.remove(&keys, registry);
@@ -123,13 +125,14 @@ impl LiveCluster {
 }
 
 /// What the priorities of a cluster were made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct MadeOf {
     resource: Arc<ClusterResource>,
     assignment: Arc<Assignment>,
-    /// How endpoints are connected to that are not secured, and how those that are.
-    plain: Arc<ConnectOptions>,
-    secured: Arc<ConnectOptions>,
+    options: ConnectOptions,
+    /// How endpoints are connected to that are not secured, and how those that are; shared by the endpoints.
+    plain: OnceLock<Arc<ConnectOptions>>,
+    secured: OnceLock<Arc<ConnectOptions>>,
 }
 
 /// An endpoint that may be given requests, and how it is connected to.
@@ -146,20 +149,24 @@ impl MadeOf {
         protocol: Protocol,
         settings: Settings,
     ) -> Self {
-        let plain = ConnectOptions {
+        let options = ConnectOptions {
             protocol,
             connect_timeout: resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             keepalive: settings.keepalive,
             tls: false,
         };
-        let secured = ConnectOptions { tls: true, ..plain };
-        Self { resource, assignment, plain: Arc::new(plain), secured: Arc::new(secured) }
+        Self { resource, assignment, options, plain: OnceLock::new(), secured: OnceLock::new() }
     }
 
     /// The same with other endpoints.
     fn with(&self, assignment: Arc<Assignment>) -> Self {
-        let (plain, secured) = (self.plain.clone(), self.secured.clone());
-        Self { resource: self.resource.clone(), assignment, plain, secured }
+        Self { assignment, ..self.clone() }
+    }
+
+    /// How endpoints are connected to.
+    fn options(&self, tls: bool) -> &Arc<ConnectOptions> {
+        let shared = if tls { &self.secured } else { &self.plain };
+        shared.get_or_init(|| Arc::new(ConnectOptions { tls, ..self.options }))
     }
 
     /// The endpoints of a priority.
@@ -174,15 +181,10 @@ impl MadeOf {
         let all = transport.matches.is_empty().then(|| transport.otherwise.is_tls());
         let endpoints = pieces.iter().flat_map(|piece| piece.iter());
         let healthy = endpoints.filter(|endpoint| endpoint.health == Health::Healthy);
-        let member = |endpoint: &'_ LbEndpoint| {
+        let is_tls = |endpoint: &'_ LbEndpoint| {
             all.unwrap_or_else(|| transport.select(endpoint.metadata.as_deref()).is_tls())
         };
-        healthy
-            .map(|endpoint| Member {
-                endpoint,
-                options: if member(endpoint) { &self.secured } else { &self.plain },
-            })
-            .collect()
+        healthy.map(|endpoint| Member { endpoint, options: self.options(is_tls(endpoint)) }).collect()
     }
 }
 
@@ -191,47 +193,45 @@ impl<'a> Member<'a> {
     fn id(self) -> (&'a Address, &'a Option<Arc<str>>, &'a ConnectOptions) {
         (&self.endpoint.address, &self.endpoint.hostname, self.options)
     }
-}
 
-fn keys(members: &[Member<'_>]) -> Vec<EndpointKey> {
-    let key = |member: &Member<'_>| EndpointKey {
-        address: member.endpoint.address.clone(),
-        hostname: member.endpoint.hostname.clone(),
-        options: member.options.clone(),
-    };
-    members.iter().map(key).collect()
+    fn key(self) -> EndpointKey {
+        EndpointKey {
+            address: self.endpoint.address.clone(),
+            hostname: self.endpoint.hostname.clone(),
+            options: self.options.clone(),
+        }
+    }
 }
 
 /// Cuts off what both begin and end with: pieces that two versions share hold nothing that comes or goes, because no
 /// endpoint occurs twice.
 fn trim<'a>(old: &mut Vec<&'a Arc<[LbEndpoint]>>, new: &mut Vec<&'a Arc<[LbEndpoint]>>) {
-    let same = |(old, new): &(&&Arc<[LbEndpoint]>, &&Arc<[LbEndpoint]>)| Arc::ptr_eq(old, new);
-    let head = old.iter().zip(new.iter()).take_while(same).count();
-    old.drain(..head);
-    new.drain(..head);
-    let tail = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
-    old.truncate(old.len() - tail);
-    new.truncate(new.len() - tail);
+    cut(old, new, |old, new| Arc::ptr_eq(old, new));
 }
 
-/// What is only in `old` and what is only in `new`.
+/// Leaves in `old` what is not in `new`, and the other way round.
 ///
 /// Control planes keep the order, so that one change among many thousand is found by comparing from both ends.
-fn difference<'a>(old: &[Member<'a>], new: &[Member<'a>]) -> (Vec<Member<'a>>, Vec<Member<'a>>) {
-    let equal = |(old, new): &(&Member<'a>, &Member<'a>)| old.id() == new.id();
-    let head = old.iter().zip(new).take_while(equal).count();
-    let (old, new) = (&old[head..], &new[head..]);
-    let tail = old.iter().rev().zip(new.iter().rev()).take_while(equal).count();
-    let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
+fn differ<'a>(old: &mut Vec<Member<'a>>, new: &mut Vec<Member<'a>>) {
+    cut(old, new, |old, new| old.id() == new.id());
     if old.is_empty() || new.is_empty() {
-        return (old.to_vec(), new.to_vec());
+        return;
     }
     let ids = |members: &[Member<'a>]| members.iter().map(|member| member.id()).collect::<HashSet<_>>();
     let (in_old, in_new) = (ids(old), ids(new));
-    let only = |list: &[Member<'a>], other: &HashSet<_>| {
-        list.iter().copied().filter(|member| !other.contains(&member.id())).collect()
-    };
-    (only(old, &in_new), only(new, &in_old))
+    old.retain(|member| !in_new.contains(&member.id()));
+    new.retain(|member| !in_old.contains(&member.id()));
+}
+
+/// Cuts off what two lists begin and end with.
+fn cut<T>(old: &mut Vec<T>, new: &mut Vec<T>, same: impl Fn(&T, &T) -> bool) {
+    let both = |(old, new): &(&T, &T)| same(old, new);
+    let head = old.iter().zip(new.iter()).take_while(both).count();
+    old.drain(..head);
+    new.drain(..head);
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(both).count();
+    old.truncate(old.len() - tail);
+    new.truncate(new.len() - tail);
 }
 
 #[cfg(test)]

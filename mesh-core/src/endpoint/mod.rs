@@ -100,11 +100,18 @@ enum Transport {
 #[derive(Debug)]
 struct State {
     readiness: Readiness,
-    /// Why the last attempt to connect failed.
-    error: Option<Arc<str>>,
     /// The sets that want to know, and the number of this endpoint in each.
     watchers: SmallVec<[(Arc<ReadySet>, usize); 1]>,
-    keeper: Option<AbortHandle>,
+    /// As long as the endpoint is in use.
+    keeper: Option<Box<Keeper>>,
+}
+
+/// The task that keeps an endpoint connected; ends when dropped.
+#[derive(Debug)]
+struct Keeper {
+    task: AbortHandle,
+    /// Why the last attempt to connect failed.
+    error: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -117,7 +124,6 @@ impl Endpoint {
             connections: OnceLock::new(),
             state: Mutex::new(State {
                 readiness: Readiness::Connecting,
-                error: None,
                 watchers: SmallVec::new(),
                 keeper: None,
             }),
@@ -160,7 +166,7 @@ impl Endpoint {
     /// Why the last attempt to connect failed, if it did.
     #[must_use]
     pub fn error(&self) -> Option<Arc<str>> {
-        self.lock().error.clone()
+        self.lock().keeper.as_ref()?.error.clone()
     }
 
     /// Connections that are open.
@@ -221,9 +227,7 @@ impl Endpoint {
             !same
         });
         if state.watchers.is_empty() {
-            if let Some(keeper) = state.keeper.take() {
-                keeper.abort();
-            }
+            state.keeper = None;
             self.active.store(false, Ordering::Relaxed);
             state.readiness = Readiness::Connecting;
             if let Some(connections) = self.connections.get() {
@@ -240,23 +244,23 @@ impl Endpoint {
         let mut state = self.lock();
         if state.keeper.is_none() && !state.watchers.is_empty() {
             self.active.store(true, Ordering::Relaxed);
-            state.keeper = Some(self.environment.tasks.spawn(keeper::run(Arc::downgrade(self))));
+            let task = self.environment.tasks.spawn(keeper::run(Arc::downgrade(self)));
+            state.keeper = Some(Box::new(Keeper { task, error: None }));
         }
     }
 
     fn set_readiness(&self, readiness: Readiness, error: Option<Arc<str>>) {
         let mut state = self.lock();
+        let State { readiness: known, watchers, keeper } = &mut *state;
         // Without a keeper nobody wants to know any more.
-        if state.keeper.is_none() {
-            return;
-        }
+        let Some(keeper) = keeper else { return };
         let readiness = self.transport().confirm(readiness);
-        let before = std::mem::replace(&mut state.readiness, readiness);
-        state.error = error.filter(|_| readiness != Readiness::Ready);
-        for (set, number) in &state.watchers {
+        let before = std::mem::replace(known, readiness);
+        let error = error.filter(|_| readiness != Readiness::Ready);
+        keeper.error.clone_from(&error);
+        for (set, number) in watchers {
             set.set(*number, Some(readiness));
         }
-        let error = state.error.clone();
         drop(state);
         match readiness {
             Readiness::Ready if before != Readiness::Ready => {
@@ -279,11 +283,9 @@ impl Endpoint {
     }
 }
 
-impl Drop for Endpoint {
+impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(keeper) = self.lock().keeper.take() {
-            keeper.abort();
-        }
+        self.task.abort();
     }
 }
 

@@ -190,7 +190,7 @@ fn read(
     if let Some(name) = name {
         check_name(&whole.cluster_name, name).at("cluster_name")?;
     }
-    let mut reader = Reader::new(bytes, previous.map(|previous| &previous.known));
+    let mut reader = Reader::new(bytes, groups.len(), previous.map(|previous| &previous.known));
     let mut priorities: BTreeMap<u32, Vec<LocalityEndpoints>> = BTreeMap::new();
     let mut localities = HashSet::new();
     for (index, group) in groups.into_iter().enumerate() {
@@ -220,6 +220,8 @@ fn read(
         }
         check_sum(groups.iter().map(|group| u64::from(group.weight)).sum()).at("endpoints")?;
     }
+    // Most assignments are small, and kept for long.
+    priorities.values_mut().for_each(Vec::shrink_to_fit);
     let known = reader.finish().at("endpoints")?;
     let policy = whole.policy.unwrap_or_default();
     let drops = policy.drop_overloads.iter().enumerate();

@@ -89,16 +89,15 @@ struct Scratch {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads slices of `bytes`.
-    pub(super) fn new(bytes: &'a Bytes, before: Option<&'a Known>) -> Self {
-        let groups = before.map_or(&[][..], |known| &known.groups);
-        let before = groups.iter().filter_map(|group| Some((locality_of(&group.bytes)?, group))).collect();
-        let groups = Vec::with_capacity(groups.len());
+    /// Reads so many slices of `bytes`.
+    pub(super) fn new(bytes: &'a Bytes, groups: usize, before: Option<&'a Known>) -> Self {
+        let before = before.map_or(&[][..], |known| &known.groups);
+        let before = before.iter().filter_map(|group| Some((locality_of(&group.bytes)?, group))).collect();
         Self {
             bytes,
             before,
             metadata: HashMap::new(),
-            groups,
+            groups: Vec::with_capacity(groups),
             fresh: Vec::new(),
             replaced: Vec::new(),
             scratch: Scratch::default(),
@@ -220,7 +219,7 @@ impl<'a> Reader<'a> {
                     }
                     start = end;
                     end += field.whole.len();
-                    segments.push(Segment { place: start..end, ..Segment::of([].into()) });
+                    segments.push(Segment { place: start..end, ..Segment::of(Arc::default()) });
                     start = end;
                 }
             }

@@ -1,7 +1,7 @@
 //! Things that happen, for whoever wants to watch.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 /// Events that a slow watcher may be behind before it loses some.
@@ -49,28 +49,25 @@ pub enum Event {
 }
 
 /// Hands events to whoever watches.
-#[derive(Clone, Debug)]
-pub struct Events(broadcast::Sender<Event>);
-
-impl Default for Events {
-    fn default() -> Self {
-        Self(broadcast::Sender::new(EVENT_BUFFER))
-    }
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// Made for the first who watches: its buffer is large.
+    sender: Arc<OnceLock<broadcast::Sender<Event>>>,
 }
 
 impl Events {
     /// Hands out an event, which is only made if somebody watches.
     pub fn emit(&self, event: impl FnOnce() -> Event) {
-        if self.0.receiver_count() > 0 {
+        if let Some(sender) = self.sender.get().filter(|sender| sender.receiver_count() > 0) {
             // Fails only if the last watcher left just now.
-            let _ = self.0.send(event());
+            let _ = sender.send(event());
         }
     }
 
     /// Watches from now on.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Event> {
-        self.0.subscribe()
+        self.sender.get_or_init(|| broadcast::Sender::new(EVENT_BUFFER)).subscribe()
     }
 }
 

@@ -204,7 +204,7 @@ impl<K: ResourceKind> Table<K> {
             if !new || !self.wildcard || !is_askable(name) {
                 return None;
             }
-            self.entries.insert(name.into(), Entry::new(false));
+            self.entries.insert(name.into(), Box::new(Entry::new(false)));
         }
         let (name, entry) = self.entries.get_key_value(name)?;
         let (name, again) = (name.clone(), entry.seen_in == self.round);

@@ -14,7 +14,8 @@ pub(super) struct Table<K: ResourceKind> {
     pub(super) kind: K,
     pub(super) features: Features,
     pub(super) local: K::Local,
-    pub(super) entries: HashMap<Arc<str>, Entry<K::Value>>,
+    /// In boxes, because a table is only half full at times.
+    pub(super) entries: HashMap<Arc<str>, Box<Entry<K::Value>>>,
     /// The names subscribed to.
     names: BTreeSet<Arc<str>>,
     /// Whether everything is subscribed to, whatever its name.
@@ -76,12 +77,12 @@ impl<K: ResourceKind> Table<K> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry<K::Value>> {
-        self.entries.get(name).filter(|entry| !entry.leaving)
+        self.entries.get(name).map(|entry| &**entry).filter(|entry| !entry.leaving)
     }
 
     /// Everything known, in no order.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Entry<K::Value>)> {
-        self.entries.iter().filter(|(_, entry)| !entry.leaving)
+        self.entries.iter().map(|(name, entry)| (name, &**entry)).filter(|(_, entry)| !entry.leaving)
     }
 
     /// The names subscribed to that can be asked for, in order.
@@ -118,7 +119,7 @@ impl<K: ResourceKind> Table<K> {
                 entry.state = State::Absent(Absence::NotFound);
                 Added::Known
             };
-            self.entries.insert(name.clone(), entry);
+            self.entries.insert(name.clone(), Box::new(entry));
             return added;
         };
         entry.named = true;
@@ -132,7 +133,7 @@ impl<K: ResourceKind> Table<K> {
     pub(super) fn preload(&mut self, name: &str, resource: Present<K::Value>, expires: Option<Instant>) {
         if self.wildcard && is_askable(name) && !self.entries.contains_key(name) {
             self.unconfirmed = true;
-            self.entries.insert(name.into(), Entry::new(false));
+            self.entries.insert(name.into(), Box::new(Entry::new(false)));
         }
         let Some((name, entry)) = self.entries.get_key_value(name) else { return };
         if !entry.named {
@@ -212,7 +213,7 @@ impl<K: ResourceKind> Table<K> {
 
     /// Whether the client has all it wants, as the control plane last had it.
     pub(super) fn is_clean(&self) -> bool {
-        self.entries.values().all(Entry::is_clean)
+        self.entries.values().all(|entry| entry.is_clean())
     }
 
     /// When [`fire`](Self::fire) has to be called next.
@@ -224,8 +225,8 @@ impl<K: ResourceKind> Table<K> {
     pub(super) fn fire(&mut self, now: Instant) {
         if self.alarms.len() > 64 + 4 * self.entries.len() {
             // A server that shortens times to live again and again has earlier ones pile up.
-            let pending = |(name, entry): (&Arc<str>, &Entry<_>)| Some((entry.alarm?, name.clone()));
-            self.alarms = self.entries.iter().filter_map(pending).collect();
+            let entries = self.entries.iter();
+            self.alarms = entries.filter_map(|(name, entry)| Some((entry.alarm?, name.clone()))).collect();
         }
         while let Some((at, name)) = self.alarms.pop(now) {
             let Some(entry) = self.entries.get_mut(&name) else { continue };
