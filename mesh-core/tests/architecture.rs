@@ -98,6 +98,18 @@ fn imports_go_downward_only() {
 }
 
 #[test]
+fn the_page_has_every_module_at_its_rank() {
+    let page = fs::read_to_string(workspace().join("docs/architecture.md")).expect("the page is there");
+    for (rank, modules) in RANKS.iter().enumerate() {
+        let begin = format!("| {rank} | ");
+        let row = page.lines().find_map(|line| line.strip_prefix(&begin)).expect("a row for each rank");
+        let names = row.split('|').next().unwrap_or_default().split('`').map(str::trim);
+        let named: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+        assert_eq!(named, modules.iter().copied().collect(), "rank {rank}");
+    }
+}
+
+#[test]
 fn no_layer_imports_another() {
     let folder = workspace().join("mesh-core/src/layer");
     // What every layer works on is no layer.
