@@ -20,14 +20,14 @@ pub(super) fn receive(watch: &mut Watch, request: DeltaDiscoveryRequest) -> Opti
             watch.end_wildcard();
             continue;
         }
-        let name = Arc::from(name);
-        match watch.named.remove(&name) && watch.wildcard {
-            // Still wanted with everything else, if it is part of that: the client has to be told which.
-            true => watch.ask(&name),
-            false if watch.wildcard => continue,
-            false => watch.forget(&name),
+        for name in watch.unname(&Arc::from(name)) {
+            match watch.wildcard {
+                // Still wanted with everything else, if it is part of that: the client has to be told which.
+                true => watch.ask(&name),
+                false => watch.forget(&name),
+            }
+            watch.dirty |= watch.wildcard;
         }
-        watch.dirty |= watch.wildcard;
     }
     let implicit = first && is_complete(watch.kind) && request.resource_names_subscribe.is_empty();
     let explicit = request.resource_names_subscribe.iter().any(|name| name == WILDCARD);
@@ -38,7 +38,7 @@ pub(super) fn receive(watch: &mut Watch, request: DeltaDiscoveryRequest) -> Opti
         let name = Arc::from(name);
         // Also if it was subscribed to before: a client that asks again has nothing.
         watch.ask(&name);
-        watch.named.insert(name);
+        watch.name(name);
         watch.dirty = true;
     }
     if first {

@@ -31,6 +31,12 @@ pub trait World {
     fn resource(&self, node: &NodeView, kind: Kind, name: &str) -> Option<Bytes>;
     /// Every name of a kind that the client at `node` sees.
     fn names(&self, node: &NodeView, kind: Kind) -> Vec<Arc<str>>;
+    /// The Listeners that a host, named without port, stands for.
+    fn listeners(&self, node: &NodeView, host: &str) -> Vec<Arc<str>> {
+        let mut names = self.names(node, Kind::Listener);
+        names.retain(|name| name.rsplit_once(':').is_some_and(|(of, _)| of == host));
+        names
+    }
 }
 
 /// Serves one stream within the process with the latest of `worlds`, until the client is gone.
@@ -52,5 +58,9 @@ impl World for Translation {
 
     fn names(&self, node: &NodeView, kind: Kind) -> Vec<Arc<str>> {
         Self::names(self, node, kind)
+    }
+
+    fn listeners(&self, node: &NodeView, host: &str) -> Vec<Arc<str>> {
+        Self::listeners(self, node, host)
     }
 }

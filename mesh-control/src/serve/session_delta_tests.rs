@@ -140,3 +140,17 @@ fn delta_remembers_what_was_on_the_way_when_everything_was_not_wanted_for_a_mome
     // By now the client has l, from the first response.
     assert_eq!(stream.delta_response().1, ["l"]);
 }
+
+#[test]
+fn delta_knows_hosts_without_port() {
+    let with = |second: &str| world().with(Kind::Listener, "h:1", "h1").with(Kind::Listener, "h:2", second);
+    let mut stream = Stream::delta(with("h2"));
+    stream.change(Kind::Listener, &["h", "h:2"], &[]);
+    let (names, removed, nonce) = stream.delta_response();
+    assert_eq!((names, removed), (strings(&["h:1", "h:2"]), strings(&["h"])));
+    stream.accept(Kind::Listener, &nonce);
+    // Only the port that is named on its own stays.
+    stream.change(Kind::Listener, &[], &["h"]);
+    stream.update(with("h3").with(Kind::Listener, "h:1", "h4"));
+    assert_eq!(stream.delta_response().0, strings(&["h:2"]));
+}

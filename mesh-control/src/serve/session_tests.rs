@@ -273,3 +273,20 @@ fn absence_says_nothing_of_routes_in_the_state_of_the_world() {
     stream.update(world());
     assert_eq!(stream.response().0, ["r1"]);
 }
+
+#[test]
+fn a_host_without_port_stands_for_all_of_its_ports() {
+    let one = world().with(Kind::Listener, "h:1", "h1");
+    let mut stream = Stream::sotw(one.clone());
+    let first = stream.subscribed(Kind::Listener, &["h", "l"]);
+    assert_eq!(first, "1");
+    stream.update(one.clone().with(Kind::Listener, "h:2", "h2"));
+    let (contents, nonce) = stream.response();
+    assert_eq!(contents, ["h1", "h2", "l1"]);
+    stream.ask(Kind::Listener, &["h", "l"], &nonce);
+    assert_eq!(stream.responses(), []);
+    // What is named on its own stays when the host goes.
+    stream.ask(Kind::Listener, &["h:2", "l"], &nonce);
+    stream.update(one.with(Kind::Listener, "h:2", "h3"));
+    assert_eq!(stream.response().0, ["h3", "l1"]);
+}

@@ -40,7 +40,7 @@ fn subscribe(watch: &mut Watch, names: Vec<String>, fresh: bool) {
     watch.ever_named |= !names.is_empty();
     let names: BTreeSet<Arc<str>> =
         names.into_iter().filter(|name| name != WILDCARD).map(Arc::from).collect();
-    let before = std::mem::replace(&mut watch.named, names);
+    let before = watch.rename(names);
     watch.owed |= everything && !watch.wildcard;
     match everything {
         true => watch.begin_wildcard(),

@@ -39,6 +39,11 @@ pub(super) fn version(bytes: &[u8]) -> String {
     format!("{hash:016x}")
 }
 
+/// The host that a Listener is named for.
+fn host(listener: &str) -> &str {
+    listener.rsplit_once(':').map_or(listener, |(host, _)| host)
+}
+
 /// What a client holds under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
@@ -85,6 +90,8 @@ pub(super) struct Watch {
     pub(super) wildcard: bool,
     /// What it wants by name.
     pub(super) named: BTreeSet<Arc<str>>,
+    /// Of these, the ones that it named a host for, without port.
+    implied: BTreeSet<Arc<str>>,
     /// What it wants, and what it has of that.
     pub(super) held: BTreeMap<Arc<str>, Held>,
     /// What it holds and what exists no more, and the responses that have to be answered before it is told.
@@ -111,6 +118,7 @@ impl Watch {
             ever_named: false,
             wildcard: false,
             named: BTreeSet::new(),
+            implied: BTreeSet::new(),
             held: BTreeMap::new(),
             gone: BTreeMap::new(),
             on_the_way: BTreeSet::new(),
@@ -125,6 +133,40 @@ impl Watch {
     /// Whether the client wants anything.
     pub(super) fn is_idle(&self) -> bool {
         !self.wildcard && self.named.is_empty()
+    }
+
+    /// Replaces what is wanted by name. What was wanted before.
+    pub(super) fn rename(&mut self, mut names: BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {
+        self.implied.retain(|name| !names.contains(name) && names.contains(host(name)));
+        names.extend(self.implied.iter().cloned());
+        std::mem::replace(&mut self.named, names)
+    }
+
+    /// Wants a name.
+    pub(super) fn name(&mut self, name: Arc<str>) {
+        self.implied.remove(&name);
+        self.named.insert(name);
+    }
+
+    /// Wants a name no longer, nor what it implied. What was wanted of that.
+    pub(super) fn unname(&mut self, name: &Arc<str>) -> Vec<Arc<str>> {
+        let of_host = |it: &&Arc<str>| host(it) == &**name;
+        let mut gone: Vec<Arc<str>> = self.implied.iter().filter(of_host).cloned().collect();
+        self.implied.retain(|it| host(it) != &**name);
+        gone.push(name.clone());
+        gone.retain(|name| self.named.remove(name));
+        gone
+    }
+
+    /// Wants a Listener for each port of the hosts that are named without one.
+    fn imply(&mut self, world: &impl World, node: &NodeView) {
+        let hosts: Vec<_> = self.named.iter().filter(|name| !name.contains(':')).cloned().collect();
+        for name in hosts.iter().flat_map(|host| world.listeners(node, host)) {
+            if self.named.insert(name.clone()) {
+                self.ask(&name);
+                self.implied.insert(name);
+            }
+        }
     }
 
     /// Forgets what the client has under a name: it has to be told.
@@ -181,6 +223,9 @@ impl Watch {
     /// What the client has to be told, and takes it for told. What is gone is only noted.
     pub(super) fn take_news(&mut self, world: &impl World, node: &NodeView) -> News {
         self.dirty = false;
+        if self.kind == Kind::Listener {
+            self.imply(world, node);
+        }
         let mut news = News::default();
         if self.wildcard {
             for name in world.names(node, self.kind) {

@@ -139,3 +139,14 @@ fn ports_are_told_apart_by_the_protocol_that_is_written() {
         assert!(world.has_listener("shop", &format!("a.example:{port}")), "{port}");
     }
 }
+
+#[test]
+fn a_host_without_port_stands_for_its_listeners_in_the_spelling_asked() {
+    let a = service("a.shop.svc.cluster.local", "70 80");
+    let world = World::new(&[(SE, "shop/a", &a)]);
+    assert_eq!(world.listeners("shop", "a"), ["a:70", "a:80"]);
+    assert_eq!(world.listeners("far", "a.shop.svc.cluster.local").len(), 2);
+    for (client, host) in [("far", "a"), ("shop", "b"), ("shop", "")] {
+        assert!(world.listeners(client, host).is_empty(), "{client} {host}");
+    }
+}

@@ -2,11 +2,12 @@
 
 use super::key::ClusterKey;
 use super::proto;
-use crate::index::View;
+use crate::index::{Service, View};
 use mesh_proto::envoy::config::listener::v3 as listener;
 use mesh_proto::envoy::extensions::filters::http::{fault::v3::HttpFault, router::v3::Router};
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use mesh_proto::pack_any;
+use std::sync::Arc;
 
 /// Where a service listens that has no address of its own.
 const UNSPECIFIED: &str = "0.0.0.0";
@@ -15,8 +16,7 @@ const UNSPECIFIED: &str = "0.0.0.0";
 pub(super) fn listener(view: &View<'_>, name: &str) -> Option<listener::Listener> {
     let (host, port) = name.rsplit_once(':')?;
     let port: u32 = port.parse().ok()?;
-    let host = host.to_ascii_lowercase();
-    let service = view.service(&host).or_else(|| view.service(&whole_name(view, &host)?))?;
+    let service = service(view, host)?;
     service.port(port)?;
     let routes = ClusterKey { port, subset: "", host: &service.host }.to_string();
     let filters = [
@@ -44,6 +44,19 @@ pub(super) fn listener(view: &View<'_>, name: &str) -> Option<listener::Listener
         api_listener: Some(listener::ApiListener { api_listener: Some(pack_any(manager)) }),
         ..Default::default()
     })
+}
+
+/// The listeners that a host without port stands for.
+pub(super) fn listeners(view: &View<'_>, host: &str) -> Vec<Arc<str>> {
+    let service = service(view, host);
+    let ports = service.iter().flat_map(|service| &service.ports);
+    ports.map(|port| format!("{host}:{}", port.number).into()).collect()
+}
+
+/// The service that a client calls so.
+fn service(view: &View<'_>, host: &str) -> Option<Arc<Service>> {
+    let host = host.to_ascii_lowercase();
+    view.service(&host).or_else(|| view.service(&whole_name(view, &host)?))
 }
 
 /// `name`, `name.namespace` and `name.namespace.svc` completed, if the namespace is the client's.

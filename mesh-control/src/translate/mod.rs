@@ -92,6 +92,13 @@ impl Translation {
         Some(self.cache.add(kind, encoded, view.into_reads(), self.version))
     }
 
+    /// The listeners that `host`, named without port, stands for to the client at `node`: one for each port.
+    #[must_use]
+    pub fn listeners(&self, node: &NodeView, host: &str) -> Vec<Arc<str>> {
+        let client = Client::new(node, &self.index);
+        listener::listeners(&View::new(&self.index, &client), host)
+    }
+
     /// Every name of a kind that the client at `node` sees, sorted, for subscriptions to everything.
     #[must_use]
     pub fn names(&self, node: &NodeView, kind: Kind) -> Vec<Arc<str>> {

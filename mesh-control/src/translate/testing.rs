@@ -56,6 +56,11 @@ impl World {
         self.0.resource(&client(namespace), Kind::Listener, name).is_some()
     }
 
+    pub(super) fn listeners(&self, namespace: &str, host: &str) -> Vec<String> {
+        let names = self.0.listeners(&client(namespace), host);
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
     /// The virtual hosts for a client in `namespace` of a service, given as `port host`.
     pub(super) fn hosts(&self, namespace: &str, service: &str) -> Vec<VirtualHost> {
         let (port, host) = service.split_once(' ').unwrap();
