@@ -2,6 +2,7 @@
 
 use crate::index::{Port, Service};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Every name of a service at a port, with and without the port: the whole one, the short ones that fit the client's domain, and its address.
 pub(super) fn domains(service: &Service, port: &Port, client_domain: &str) -> Vec<String> {
@@ -26,7 +27,7 @@ pub(super) fn with_port(host: &str, port: u32) -> String {
 pub(super) fn without_foreign(
     mut domains: Vec<String>,
     host: &str,
-    whole_names: &HashSet<&str>,
+    whole_names: &HashSet<Arc<str>>,
 ) -> Vec<String> {
     let bare = |domain: &str| domain.rsplit_once(':').map_or(domain, |(name, _)| name).to_owned();
     domains.retain(|domain| {
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn a_short_name_gives_way_to_a_service_of_that_name() {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let whole = HashSet::from(["echo.shop", "a.example"]);
+        let whole = HashSet::from(["echo.shop".into(), "a.example".into()]);
         let left = without_foreign(
             names(&["a.example", "a.example:80", "echo", "echo.shop", "echo.shop:80"]),
             "a.example",

@@ -35,7 +35,10 @@ pub(super) fn route_configuration(view: &View<'_>, name: &str) -> Option<route::
 struct Hosts<'a> {
     view: &'a View<'a>,
     port: u32,
+    client_domain: &'a str,
     services: Vec<Arc<Service>>,
+    /// The hosts of those to which requests can be routed.
+    whole_names: HashSet<Arc<str>>,
     /// The names of virtual hosts, and the domains, that are in use.
     names: HashSet<String>,
     domains: HashSet<String>,
@@ -44,7 +47,11 @@ struct Hosts<'a> {
 
 impl<'a> Hosts<'a> {
     fn new(view: &'a View<'a>, port: u32, services: Vec<Arc<Service>>) -> Self {
-        Self { view, port, services, names: HashSet::new(), domains: HashSet::new(), done: Vec::new() }
+        let routed = services.iter().filter(|service| request_port(service, port).is_some());
+        let whole_names = routed.map(|service| service.host.clone()).collect();
+        let (_, client_domain) = view.home();
+        let (names, domains) = (HashSet::new(), HashSet::new());
+        Self { view, port, client_domain, services, whole_names, names, domains, done: Vec::new() }
     }
 
     /// What rules are about: rule by rule, first its hosts that are no service here, then its services. What an earlier
@@ -53,7 +60,7 @@ impl<'a> Hosts<'a> {
         let ruled: Vec<(Arc<Service>, Vec<Arc<Rules>>)> = self
             .services
             .iter()
-            .filter(|service| self.request_port(service).is_some())
+            .filter(|service| request_port(service, self.port).is_some())
             .map(|service| (service.clone(), self.view.rules(&service.host)))
             .collect();
         let of_services = ruled.iter().flat_map(|(_, rules)| rules.iter().cloned()).collect::<Vec<_>>();
@@ -86,16 +93,11 @@ impl<'a> Hosts<'a> {
     /// Services without rules are simply called.
     fn add_others(&mut self) {
         for service in self.services.clone() {
-            if let Some(port) = self.request_port(&service).cloned() {
+            if let Some(port) = request_port(&service, self.port).cloned() {
                 let view = self.view;
                 self.add_service(&service, || vec![default_route(view, &service, &port)]);
             }
         }
-    }
-
-    /// The port of a service, if requests can be routed there.
-    fn request_port<'s>(&self, service: &'s Service) -> Option<&'s Port> {
-        service.port(self.port).filter(|port| port.protocol == Protocol::Requests)
     }
 
     /// Whether a host of a rule is a service at this port, or covers one.
@@ -109,11 +111,8 @@ impl<'a> Hosts<'a> {
 
     fn add_service(&mut self, service: &Service, routes: impl FnOnce() -> Vec<route::Route>) {
         let Some(port) = service.port(self.port) else { return };
-        let (_, client_domain) = self.view.home();
-        let routed = self.services.iter().filter(|service| self.request_port(service).is_some());
-        let whole_names: HashSet<&str> = routed.map(|service| &*service.host).collect();
-        let domains = domains::domains(service, port, client_domain);
-        let domains = domains::without_foreign(domains, &service.host, &whole_names);
+        let domains = domains::domains(service, port, self.client_domain);
+        let domains = domains::without_foreign(domains, &service.host, &self.whole_names);
         self.add(&service.host, domains, routes);
     }
 
@@ -135,6 +134,11 @@ impl<'a> Hosts<'a> {
             });
         }
     }
+}
+
+/// A port of a service, if requests can be routed there.
+fn request_port(service: &Service, port: u32) -> Option<&Port> {
+    service.port(port).filter(|port| port.protocol == Protocol::Requests)
 }
 
 /// All requests go to the service.
