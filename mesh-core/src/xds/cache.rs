@@ -18,6 +18,8 @@ pub struct Entry<V> {
     pub updated: Option<Instant>,
     /// Whether it was asked for by its name, and not only along with everything.
     pub(super) named: bool,
+    /// Whether what is present comes from elsewhere, and this control plane has not confirmed it.
+    pub(super) inherited: bool,
     /// Whether it is wanted no more, but the control plane does not know that yet.
     pub(super) leaving: bool,
     /// The request on the present stream that named this resource first; the first request is 1.
@@ -154,6 +156,7 @@ impl<V> Entry<V> {
             error: None,
             updated: None,
             named,
+            inherited: false,
             leaving: false,
             asked_in: None,
             seen_in: 0,
@@ -218,9 +221,9 @@ impl<V> Entry<V> {
         date(self.updated?, now, wall)
     }
 
-    /// Whether it is a part of everything that this control plane has not mentioned.
+    /// Whether it is a part of everything that this control plane has not confirmed.
     pub(super) fn is_unconfirmed(&self) -> bool {
-        !self.named && self.seen_in == 0 && self.present().is_some()
+        self.inherited && !self.named && self.present().is_some()
     }
 
     /// Whether it is as good as the control plane has it.

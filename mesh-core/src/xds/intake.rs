@@ -57,6 +57,7 @@ impl<K: ResourceKind> Table<K> {
         let (bytes, wrong) = match item.payload {
             Payload::Heartbeat => {
                 if entry.present().is_some() {
+                    (entry.inherited, entry.grace) = (false, None);
                     entry.expires = expires;
                     arm(&mut self.alarms, entry, &name);
                 }
@@ -72,6 +73,7 @@ impl<K: ResourceKind> Table<K> {
             && present.bytes == bytes
         {
             self.received.valid += 1;
+            entry.inherited = false;
             entry.expires = expires;
             arm(&mut self.alarms, entry, &name);
             if let State::Present(present) = &mut entry.state {
@@ -106,6 +108,7 @@ impl<K: ResourceKind> Table<K> {
         match decoded {
             Ok(value) => {
                 self.received.valid += 1;
+                entry.inherited = false;
                 entry.state = State::Present(Present { value, bytes, version });
                 entry.rejection = None;
                 entry.expires = expires;
@@ -190,7 +193,9 @@ impl<K: ResourceKind> Table<K> {
             return;
         }
         let until = now + self.features.resource_timeout();
-        for (name, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.is_unconfirmed()) {
+        let begun = self.rounds_before;
+        let unmentioned = |entry: &Entry<_>| entry.is_unconfirmed() && entry.seen_in <= begun;
+        for (name, entry) in self.entries.iter_mut().filter(|(_, entry)| unmentioned(entry)) {
             entry.grace = Some(until);
             arm(&mut self.alarms, entry, name);
         }

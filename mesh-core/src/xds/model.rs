@@ -132,7 +132,7 @@ impl Stream {
         if self.interests[kind.index()].asked {
             match self.style.protocol {
                 Protocol::StateOfTheWorld => self.push_sotw(now, world, kind, false),
-                Protocol::Delta => self.push_delta(now, world, kind),
+                Protocol::Delta => self.push_delta(now, world, kind, false),
             }
         }
     }
@@ -212,7 +212,7 @@ impl Stream {
         }
         for (name, version) in &request.initial_resource_versions {
             // Whoever sends everything has to say at least what of it is gone.
-            let number = if thrifty { version.parse().unwrap() } else { u32::MAX };
+            let number = if thrifty { version.parse().unwrap_or(u32::MAX) } else { u32::MAX };
             interest.sent.insert(name.clone(), number);
         }
         interest.wildcard |= first && request.resource_names_subscribe.is_empty();
@@ -226,10 +226,12 @@ impl Stream {
                 }
             }
         }
-        self.push_delta(now, world, kind);
+        // Who asks for everything is answered even if there is nothing.
+        let owed = first && interest.wildcard;
+        self.push_delta(now, world, kind, owed);
     }
 
-    fn push_delta(&mut self, now: Instant, world: &World, kind: Toy) {
+    fn push_delta(&mut self, now: Instant, world: &World, kind: Toy, anyway: bool) {
         let interest = &mut self.interests[kind.index()];
         let owed = std::mem::take(&mut interest.owed);
         let (mut news, mut removed) = (Vec::new(), Vec::new());
@@ -246,7 +248,7 @@ impl Stream {
         });
         let size = if self.style.piecemeal { 1 } else { news.len().max(1) };
         let mut parts: Vec<_> = news.chunks(size).map(<[_]>::to_vec).collect();
-        if parts.is_empty() && !removed.is_empty() {
+        if parts.is_empty() && (anyway || !removed.is_empty()) {
             parts.push(Vec::new());
         }
         for resources in parts {

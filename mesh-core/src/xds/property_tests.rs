@@ -29,6 +29,8 @@ enum Step {
     Break,
     /// The stream breaks, and as many attempts to open another fail.
     Outage(u8),
+    /// Another control plane with the same resources takes over: before it is asked, or before it answers.
+    TakeOver(bool),
     Wait(u16),
 }
 
@@ -60,11 +62,7 @@ struct Run {
 impl Run {
     fn new(style: Style, wildcard: bool, seed: u64) -> Self {
         let now = Clock::system().now();
-        let session = Session::new(Node::default(), DEFAULT_STREAM_BACKOFF, now);
-        let mut session = session.with(style.protocol, Default::default(), &());
-        if wildcard {
-            session.add_all(Whole);
-        }
+        let session = session(style, wildcard, now);
         Self {
             style,
             wildcard,
@@ -97,6 +95,7 @@ impl Run {
                 self.refusals = attempts;
                 self.disconnect();
             }
+            Step::TakeOver(asked) => self.take_over(asked),
             Step::Wait(millis) => self.advance(Duration::from_millis(millis.into())),
         }
     }
@@ -133,6 +132,34 @@ impl Run {
             self.session.fire(self.now, &mut changes);
             self.hear(changes);
         }
+    }
+
+    fn take_over(&mut self, asked: bool) {
+        self.disconnect();
+        let before = std::mem::replace(&mut self.session, session(self.style, self.wildcard, self.now));
+        for kind in [Whole, Part] {
+            let names: Vec<_> = self.subscribed[kind.index()].iter().map(|&name| name.into()).collect();
+            self.session.change_subscription(kind, &names, &[]);
+        }
+        if asked {
+            self.refusals = 0;
+            self.turn();
+        }
+        for kind in [Whole, Part] {
+            for (name, entry) in before.entries(kind) {
+                if let Some(present) = entry.present() {
+                    self.session.preload(kind, name, present.clone(), None);
+                }
+            }
+        }
+        // Whoever takes over tells of everything.
+        self.session.fire(self.now, &mut Vec::new());
+        let all =
+            [Whole, Part].map(|kind| self.session.entries(kind).map(move |(name, _)| (kind, name.clone())));
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        self.told =
+            all.into_iter().filter_map(|key| Some((key.clone(), self.look(key.0, &key.1)?))).collect();
+        self.subscription_changes += 1;
     }
 
     fn look(&self, kind: Toy, name: &str) -> Option<Told> {
@@ -256,6 +283,15 @@ impl Run {
     }
 }
 
+fn session(style: Style, wildcard: bool, now: Instant) -> Session<Toy> {
+    let session = Session::new(Node::default(), DEFAULT_STREAM_BACKOFF, now);
+    let mut session = session.with(style.protocol, Default::default(), &());
+    if wildcard {
+        session.add_all(Whole);
+    }
+    session
+}
+
 fn run(protocol: Protocol, thrifty: bool, piecemeal: bool, wildcard: bool, seed: u64, steps: &[Step]) -> Run {
     let mut run = Run::new(Style { protocol, thrifty, piecemeal }, wildcard, seed);
     run.turn();
@@ -287,6 +323,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (kind(), name()).prop_map(|(kind, name)| Step::Unsubscribe(kind, name)),
         1 => Just(Step::Break),
         1 => (0u8..5).prop_map(Step::Outage),
+        1 => any::<bool>().prop_map(Step::TakeOver),
         3 => (0u16..2 * MAX_LATENCY.as_millis() as u16).prop_map(Step::Wait),
         1 => (0u16..20_000).prop_map(Step::Wait),
     ];

@@ -22,11 +22,13 @@ pub(super) struct Table<K: ResourceKind> {
     pub(super) wildcard: bool,
     /// Whether there is a stream.
     connected: bool,
-    /// Whether something is a part of everything that this control plane has not mentioned, and nobody waits for that.
+    /// Whether something is a part of everything that this control plane has not confirmed, and nobody waits for that.
     pub(super) unconfirmed: bool,
     pub(super) alarms: Alarms,
     /// Counts the responses.
     pub(super) round: u64,
+    /// The responses before the present stream.
+    pub(super) rounds_before: u64,
     /// Entries that the present response mentions.
     pub(super) seen: usize,
     /// Resources received that are valid, and those refused (gRFC A78).
@@ -70,6 +72,7 @@ impl<K: ResourceKind> Table<K> {
             unconfirmed: false,
             alarms: Alarms::default(),
             round: 0,
+            rounds_before: 0,
             seen: 0,
             received: Received::default(),
             changed: Vec::new(),
@@ -144,6 +147,7 @@ impl<K: ResourceKind> Table<K> {
         let Some(entry) = self.entries.get_mut(&name) else { return };
         // A version would let the control plane think that it has sent it.
         entry.state = State::Present(Present { version: "".into(), ..resource });
+        entry.inherited = true;
         entry.deadline = None;
         entry.expires = expires;
         arm(&mut self.alarms, entry, &name);
@@ -191,6 +195,7 @@ impl<K: ResourceKind> Table<K> {
 
     pub(super) fn stream_opened(&mut self) {
         self.connected = true;
+        self.rounds_before = self.round;
     }
 
     /// The stream is gone: silence proves nothing any more, and nobody has to be told what is wanted no more.
