@@ -29,7 +29,7 @@ pub struct Features {
     /// `resource_timer_is_transient_error`: a resource that does not come in time is a passing trouble, and gets twice
     /// the time (gRFC A88).
     pub resource_timer_is_transient_error: bool,
-    /// `trusted_xds_server`: it may rewrite authorities (gRFC A81).
+    /// `trusted_xds_server`: it may rewrite authorities (gRFC A81). Kept, because none is rewritten yet.
     pub trusted_xds_server: bool,
     /// `mesh.delta`: speak the incremental protocol. Never for istiod's `GENERATOR=grpc`, which loses subscriptions.
     pub delta: bool,
