@@ -7,9 +7,7 @@ use super::{Check, names};
 
 pub(in super::super) fn destination_rule(rule: &DestinationRule, meta: &Meta, check: &mut Check) {
     check.must("host", names::wildcard_domain(&rule.host));
-    if let Some(policy) = &rule.traffic_policy {
-        check.within("trafficPolicy", |check| traffic_policy(policy, check));
-    }
+    check.given("trafficPolicy", rule.traffic_policy.as_ref(), traffic_policy);
     for (index, subset) in rule.subsets.iter().enumerate() {
         check.within(format!("subsets[{index}]"), |check| {
             check.must("name", names::label("subset name", &subset.name));
@@ -21,9 +19,7 @@ pub(in super::super) fn destination_rule(rule: &DestinationRule, meta: &Meta, ch
                 // Longer values than Kubernetes allows do no harm.
                 check.must("labels", names::label_value(value));
             }
-            if let Some(policy) = &subset.traffic_policy {
-                check.within("trafficPolicy", |check| traffic_policy(policy, check));
-            }
+            check.given("trafficPolicy", subset.traffic_policy.as_ref(), traffic_policy);
         });
     }
     check.export_to(&rule.export_to, &meta.namespace, false);

@@ -47,25 +47,12 @@ pub(super) fn http_route(route: &HttpRoute, in_delegate: bool, check: &mut Check
     }
     weights(&route.route.iter().map(|to| to.weight).collect::<Vec<_>>(), check);
     check.duration("timeout", route.timeout);
-    let mut within = |field: &str, look: &mut dyn FnMut(&mut Check)| check.within(field, |check| look(check));
-    if let Some(it) = &route.retries {
-        within("retries", &mut |check| retries(it, check));
-    }
-    if let Some(it) = &route.fault {
-        within("fault", &mut |check| fault(it, check));
-    }
-    if let Some(it) = &route.cors_policy {
-        within("corsPolicy", &mut |check| cors(it, check));
-    }
-    if let Some(it) = &route.rewrite {
-        within("rewrite", &mut |check| rewrite(it, check));
-    }
-    if let Some(it) = &route.redirect {
-        within("redirect", &mut |check| redirect(it, check));
-    }
-    if let Some(it) = &route.direct_response {
-        within("directResponse", &mut |check| direct_response(it, check));
-    }
+    check.given("retries", route.retries.as_ref(), retries);
+    check.given("fault", route.fault.as_ref(), fault);
+    check.given("corsPolicy", route.cors_policy.as_ref(), cors);
+    check.given("rewrite", route.rewrite.as_ref(), rewrite);
+    check.given("redirect", route.redirect.as_ref(), redirect);
+    check.given("directResponse", route.direct_response.as_ref(), direct_response);
     mirrors(route, check);
     if let Some(it) = &route.headers {
         headers(it, check);

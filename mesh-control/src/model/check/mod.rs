@@ -38,6 +38,13 @@ impl Check {
         self.path.truncate(before);
     }
 
+    /// Looks at a field if it is given.
+    fn given<T>(&mut self, field: &str, value: Option<&T>, look: impl FnOnce(&T, &mut Self)) {
+        if let Some(value) = value {
+            self.within(field, |check| look(value, check));
+        }
+    }
+
     /// Looks at each item of a list.
     fn each<'a, T: 'a>(
         &mut self,

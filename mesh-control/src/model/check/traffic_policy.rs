@@ -39,33 +39,21 @@ fn port_policy(policy: &PortPolicy, check: &mut Check) {
 }
 
 fn parts(parts: Parts<'_>, check: &mut Check) {
-    if let Some(it) = parts.load_balancer {
-        check.within("loadBalancer", |check| load_balancer(it, parts.outlier_detection.is_some(), check));
-    }
-    if let Some(it) = parts.connection_pool {
-        check.within("connectionPool", |check| connection_pool(it, check));
-    }
-    if let Some(it) = parts.outlier_detection {
-        check.within("outlierDetection", |check| outlier_detection(it, check));
-    }
-    if let Some(it) = parts.tls {
-        check.within("tls", |check| tls(it, check));
-    }
+    let outlier = parts.outlier_detection.is_some();
+    check.given("loadBalancer", parts.load_balancer, |it, check| load_balancer(it, outlier, check));
+    check.given("connectionPool", parts.connection_pool, connection_pool);
+    check.given("outlierDetection", parts.outlier_detection, outlier_detection);
+    check.given("tls", parts.tls, tls);
 }
 
 fn load_balancer(balancer: &LoadBalancer, outlier: bool, check: &mut Check) {
     if let Some(Simple::Random | Simple::Passthrough | Simple::LeastConn) = balancer.simple {
         check.warn("simple", "not acted on for clients that balance themselves, which take turns instead");
     }
-    if let Some(hash) = &balancer.consistent_hash {
-        check.within("consistentHash", |check| consistent_hash(hash, check));
-    }
-    if let Some(Unused(warmup)) = &balancer.warmup {
-        check.within("warmup", |check| self::warmup(warmup, check));
-    }
-    if let Some(locality) = &balancer.locality_lb_setting {
-        check.within("localityLbSetting", |check| locality_lb(locality, outlier, check));
-    }
+    check.given("consistentHash", balancer.consistent_hash.as_ref(), consistent_hash);
+    check.given("warmup", balancer.warmup.as_ref(), |Unused(it), check| warmup(it, check));
+    let locality = balancer.locality_lb_setting.as_ref();
+    check.given("localityLbSetting", locality, |it, check| locality_lb(it, outlier, check));
 }
 
 fn consistent_hash(hash: &ConsistentHash, check: &mut Check) {
