@@ -214,6 +214,8 @@ async fn dump_shows_what_became_of_a_target() {
     for part in ["connected", "echo:80  routed", "RouteConfiguration     r  present", "127.0.0.1:"] {
         assert!(stdout(&output).contains(part), "{part} is not in\n{}", stdout(&output));
     }
+    let output = run(&mut dump(&["nobody", "--timeout", "100ms"])).await;
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("host:port"), "{}", stderr(&output));
     let output = run(&mut dump(&["nobody:80", "--timeout", "1s"])).await;
     let told = "nobody:80  pending  its Listener: does not exist";
     assert!(output.status.code() == Some(1) && stdout(&output).contains(told), "{}", stdout(&output));

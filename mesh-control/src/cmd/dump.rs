@@ -46,8 +46,7 @@ impl Dump {
         let mut events = mesh.events();
         let mut handles = Vec::new();
         for target in &self.targets {
-            let uri = if target.contains(":/") { target.clone() } else { format!("xds:///{target}") };
-            handles.push(mesh.target(&uri, Protocol::Http2)?);
+            handles.push(mesh.target(&values::target(target), Protocol::Http2)?);
         }
         let settled = async {
             while !is_settled(&mesh.report().await?) {
@@ -66,7 +65,13 @@ impl Dump {
             Output::Json => println!("{dump:#}"),
         }
         mesh.close(CLOSING_TIME).await;
-        Ok(is_good(&report))
+        let good = is_good(&report);
+        for doubt in self.targets.iter().filter_map(|target| values::doubt(&values::target(target))) {
+            if !good {
+                eprintln!("mesh: {doubt}");
+            }
+        }
+        Ok(good)
     }
 }
 
@@ -82,6 +87,8 @@ fn is_good(report: &Report) -> bool {
 }
 
 fn to_json(report: &Report, snapshot: &Snapshot, unused: &mesh_core::dump::Dump) -> Value {
+    let mut endpoints: Vec<_> = report.endpoints.iter().collect();
+    endpoints.sort_by(|one, other| one.label().cmp(other.label()));
     json!({
         "control_plane": report.control_plane.as_ref().map(|control_plane| json!({
             "source": control_plane.source,
@@ -118,7 +125,7 @@ fn to_json(report: &Report, snapshot: &Snapshot, unused: &mesh_core::dump::Dump)
             "without_effect": unused.reported,
             "unknown": unused.unknown,
         })).collect::<Vec<_>>(),
-        "endpoints": report.endpoints.iter().map(|endpoint| endpoint_json(endpoint)).collect::<Vec<_>>(),
+        "endpoints": endpoints.into_iter().map(|endpoint| endpoint_json(endpoint)).collect::<Vec<_>>(),
     })
 }
 

@@ -19,6 +19,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| fail())
 }
 
+/// A gRPC target as it is written: a name alone is one of the control plane's.
+pub(super) fn target(text: &str) -> String {
+    if text.contains(":/") { text.to_owned() } else { format!("xds:///{text}") }
+}
+
+/// What is likely wrong with a target that is not known.
+pub(super) fn doubt(target: &str) -> Option<String> {
+    let name = target.strip_prefix("xds:///")?;
+    let port = name.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.is_none().then(|| format!("{name} has no port: control planes of Istio know targets as host:port"))
+}
+
 /// A header, `name=value` or `name: value`.
 pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) =
@@ -49,6 +61,15 @@ mod tests {
         for wrong in ["", "5", "s", "-1s", "1d", "1.2.3s", "1e400s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn targets_are_names_of_the_control_plane_unless_they_say_otherwise() {
+        assert_eq!(target("echo:80"), "xds:///echo:80");
+        assert_eq!(target("dns:///echo:80"), "dns:///echo:80");
+        assert_eq!(doubt("xds:///echo:80").or(doubt("dns:///echo")), None);
+        assert!(doubt("xds:///echo").is_some_and(|doubt| doubt.contains("host:port")));
+        assert!(doubt("xds:///echo:http").is_some());
     }
 
     #[test]

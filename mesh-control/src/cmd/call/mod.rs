@@ -77,7 +77,11 @@ impl Call {
             Output::Json => println!("{:#}", summary.json(&what)),
         }
         mesh.close(CLOSING_TIME).await;
-        Ok(summary.failed() == 0)
+        let failed = summary.failed() > 0;
+        if let Some(doubt) = values::doubt(&values::target(&self.target)).filter(|_| failed) {
+            eprintln!("mesh: {doubt}");
+        }
+        Ok(!failed)
     }
 
     fn caller(&self, mesh: &Mesh, data: Bytes) -> Result<Caller, Failure> {
@@ -97,10 +101,6 @@ impl Call {
         };
         let path =
             path.ok_or_else(|| format!("{method:?} is not a method: write /package.Service/Method"))?;
-        let target = match self.target.contains(":/") {
-            true => self.target.clone(),
-            false => format!("xds:///{}", self.target),
-        };
-        Caller::grpc(mesh, &target, path, &self.headers, data, self.deadline)
+        Caller::grpc(mesh, &values::target(&self.target), path, &self.headers, data, self.deadline)
     }
 }
