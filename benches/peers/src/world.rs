@@ -1,4 +1,4 @@
-//! A control plane with a thousand clusters, and with one of ten thousand endpoints, in a process of its own.
+//! Control planes with a thousand clusters, and with ten thousand endpoints, in a process of their own.
 
 use bytes::Bytes;
 use mesh_control::serve::server::Access;
@@ -23,7 +23,12 @@ pub const CLUSTERS: &str = "xds:///clusters:80";
 pub const CLUSTER_COUNT: usize = 1_000;
 /// The target that leads to one cluster of ten thousand endpoints.
 pub const ENDPOINTS: &str = "xds:///endpoints:80";
+/// The target that leads to a hundred clusters of a hundred endpoints each.
+pub const SPREAD: &str = "xds:///spread:80";
 pub const ENDPOINT_COUNT: usize = 10_000;
+
+/// The clusters of [`SPREAD`].
+pub const SPREAD_CLUSTERS: usize = 100;
 
 /// Time between two changes, so that none is taken for part of another.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -84,7 +89,8 @@ fn line(from: &mut impl BufRead) -> String {
 pub fn serve(target: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     match target {
-        ENDPOINTS => runtime.block_on(serve_endpoints()),
+        ENDPOINTS => runtime.block_on(serve_endpoints(1)),
+        SPREAD => runtime.block_on(serve_endpoints(SPREAD_CLUSTERS)),
         _ => runtime.block_on(serve_clusters()),
     }
 }
@@ -107,10 +113,10 @@ async fn serve_clusters() {
 }
 
 /// The server of mesh-control, which speaks both protocols.
-async fn serve_endpoints() {
+async fn serve_endpoints(clusters: usize) {
     let server = mesh_control::serve::server::Server::bind("127.0.0.1:0", Access::Local).await.unwrap();
     println!("{}", server.local_address());
-    let (sender, worlds) = watch::channel(Arc::new(World::at(0)));
+    let (sender, worlds) = watch::channel(Arc::new(World::new(clusters)));
     tokio::spawn(server.run(worlds, std::future::pending()));
     let mut commands = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(command)) = commands.next_line().await {
@@ -137,35 +143,59 @@ fn fill_clusters(resources: &Resources, backend: &str) {
     ]);
 }
 
-/// A cluster with many endpoints, of which the one in the middle differs from turn to turn.
+/// Clusters that share many endpoints among them, of which the one in the middle differs from turn to turn.
 pub struct World {
     turn: u64,
-    resources: HashMap<(Kind, &'static str), Bytes>,
+    clusters: usize,
+    resources: HashMap<(Kind, Arc<str>), Bytes>,
 }
 
 impl World {
-    /// The world of a turn.
-    pub fn at(turn: u64) -> Self {
-        let host = "endpoints:80";
-        let address = |number: usize| match number {
-            _ if number == ENDPOINT_COUNT / 2 => format!("10.9.9.{}:80", 1 + turn % 250),
-            _ => format!("10.1.{}.{}:80", number / 250, 1 + number % 250),
-        };
-        let addresses: Vec<String> = (0..ENDPOINT_COUNT).map(address).collect();
-        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-        let resources = [
-            (Kind::Listener, host, r::any(&r::listener(host, "endpoints")).value),
-            (
-                Kind::Route,
-                "endpoints",
-                r::any(&r::routes("endpoints", host, vec![r::route("/", &[("endpoints", 1)])])).value,
-            ),
-            (Kind::Cluster, "endpoints", r::any(&r::cluster("endpoints")).value),
-            (Kind::Endpoint, "endpoints", r::any(&r::assignment("endpoints", &addresses)).value),
-        ];
-        let resources = resources.into_iter().map(|(kind, name, bytes)| ((kind, name), bytes));
-        Self { turn, resources: resources.collect() }
+    /// The world of the first turn.
+    pub fn new(clusters: usize) -> Self {
+        let host = if clusters == 1 { "endpoints:80" } else { "spread:80" };
+        let mut resources = HashMap::new();
+        let mut set = |kind, name: &str, bytes| resources.insert((kind, Arc::from(name)), bytes);
+        let names: Vec<String> = (0..clusters).map(cluster).collect();
+        for (number, name) in names.iter().enumerate() {
+            set(Kind::Cluster, name, r::any(&r::cluster(name)).value);
+            set(Kind::Endpoint, name, assignment(number, clusters, 0));
+        }
+        // The last one matches everything.
+        let routes = names.iter().skip(1).map(|name| r::route(&format!("/{name}/"), &[(name, 1)]));
+        let routes = routes.chain([r::route("/", &[(&names[0], 1)])]).collect();
+        set(Kind::Listener, host, r::any(&r::listener(host, "routes")).value);
+        set(Kind::Route, "routes", r::any(&r::routes("routes", host, routes)).value);
+        Self { turn: 0, clusters, resources }
     }
+
+    /// The world one turn later.
+    fn next(&self) -> Self {
+        let (turn, clusters) = (self.turn + 1, self.clusters);
+        let changed = CHANGING * clusters / ENDPOINT_COUNT;
+        let mut resources = self.resources.clone();
+        resources.insert((Kind::Endpoint, cluster(changed).into()), assignment(changed, clusters, turn));
+        Self { turn, clusters, resources }
+    }
+}
+
+/// The endpoint that changes.
+const CHANGING: usize = ENDPOINT_COUNT / 2;
+
+fn cluster(number: usize) -> String {
+    format!("cluster-{number}")
+}
+
+/// The endpoints of one of so many clusters in a turn, encoded.
+fn assignment(number: usize, clusters: usize, turn: u64) -> Bytes {
+    let address = |number: usize| match number {
+        CHANGING => format!("10.9.9.{}:80", 1 + turn % 250),
+        _ => format!("10.1.{}.{}:80", number / 250, 1 + number % 250),
+    };
+    let share = ENDPOINT_COUNT / clusters;
+    let addresses: Vec<String> = (number * share..(number + 1) * share).map(address).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    r::any(&r::assignment(&cluster(number), &addresses)).value
 }
 
 impl mesh_control::serve::World for World {
@@ -174,20 +204,19 @@ impl mesh_control::serve::World for World {
     }
 
     fn resource(&self, _: &NodeView, kind: Kind, name: &str) -> Option<Bytes> {
-        let found = self.resources.iter().find(|((of, called), _)| *of == kind && *called == name);
-        found.map(|(_, bytes)| bytes.clone())
+        self.resources.get(&(kind, name.into())).cloned()
     }
 
     fn names(&self, _: &NodeView, kind: Kind) -> Vec<Arc<str>> {
-        self.resources.keys().filter(|(of, _)| *of == kind).map(|(_, name)| (*name).into()).collect()
+        self.resources.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect()
     }
 }
 
 /// Changes one endpoint, over and over.
 pub async fn change(worlds: &watch::Sender<Arc<World>>, times: u64) {
-    let before = worlds.borrow().turn;
-    for turn in 1..=times {
-        worlds.send_replace(Arc::new(World::at(before + turn)));
+    for _ in 0..times {
+        let next = worlds.borrow().next();
+        worlds.send_replace(Arc::new(next));
         tokio::time::sleep(PAUSE).await;
     }
 }

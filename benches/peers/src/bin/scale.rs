@@ -27,9 +27,9 @@ fn main() -> ExitCode {
     match arguments[..] {
         ["server", target] => world::serve(target),
         ["clusters", address] => clusters(address),
-        ["changes", address] => changes(|| Mesh::builder().bootstrap(bootstrap(address))),
-        ["delta", address] => changes(|| Mesh::builder().bootstrap(delta(address))),
-        ["embedded"] => changes(embedded),
+        ["changes", target, address] => changes(target, || Mesh::builder().bootstrap(bootstrap(address))),
+        ["delta", target, address] => changes(target, || Mesh::builder().bootstrap(delta(address))),
+        ["embedded", target] => changes(target, || embedded(target)),
         [] => table(),
         _ => {
             eprintln!("usage: scale");
@@ -67,10 +67,10 @@ fn clusters(address: &str) {
 
 /// Ten thousand endpoints that nobody calls, one of which changes now and then; prints CPU for each change, and memory
 /// before the first.
-fn changes(builder: impl FnOnce() -> mesh::Builder) {
+fn changes(target: &str, builder: impl FnOnce() -> mesh::Builder) {
     runtime().block_on(async {
         let mesh = builder().build().unwrap();
-        let _target = mesh_tonic::Channel::new(&mesh, world::ENDPOINTS).unwrap();
+        let _target = mesh_tonic::Channel::new(&mesh, target).unwrap();
         while endpoints(&mesh) < world::ENDPOINT_COUNT {
             mesh.published().changed().notified().await;
         }
@@ -116,8 +116,9 @@ impl in_process::ControlPlane for Elsewhere {
     }
 }
 
-fn embedded() -> mesh::Builder {
-    let (sender, worlds) = watch::channel(Arc::new(World::at(0)));
+fn embedded(target: &str) -> mesh::Builder {
+    let clusters = if target == world::SPREAD { world::SPREAD_CLUSTERS } else { 1 };
+    let (sender, worlds) = watch::channel(Arc::new(World::new(clusters)));
     let runtime = runtime();
     let control_plane = Elsewhere { runtime: runtime.handle().clone(), worlds };
     std::thread::spawn(move || {
@@ -168,16 +169,18 @@ fn table() {
             })
             .collect(),
     );
-    let mut server = ControlPlane::start(world::ENDPOINTS);
-    let mut remote = |kind: &str| {
+    let remote = |kind: &str, target: &str| {
+        let mut server = ControlPlane::start(target);
         let client = |_| {
-            let mut client = client(&[kind, &server.address]);
+            let mut client = client(&[kind, target, &server.address]);
             figures(&server.change_once_ready(&mut client, CHANGES))
         };
         medians((0..CLIENTS).map(client).collect())
     };
-    let (world, delta) = (remote("changes"), remote("delta"));
-    let embedded = medians((0..CLIENTS).map(|_| run(&["embedded"])).collect());
+    let embedded = |target: &str| medians((0..CLIENTS).map(|_| run(&["embedded", target])).collect());
+    let changes = |target: &str| (remote("changes", target), remote("delta", target), embedded(target));
+    let (world, delta, inside) = changes(world::ENDPOINTS);
+    let (spread_world, spread_delta, spread_inside) = changes(world::SPREAD);
 
     println!("| Work | tonic-xds | C-core | Envoy | mesh |");
     println!("|---|---|---|---|---|");
@@ -186,7 +189,13 @@ fn table() {
         world.0
     );
     println!("| the same, delta | | | | {:.2} ms |", delta.0);
-    println!("| the same, control plane in the process | | | | {:.2} ms |", embedded.0);
+    println!("| the same, control plane in the process | | | | {:.2} ms |", inside.0);
+    println!("| the same in one of 100 clusters, state of the world | | | | {:.2} ms |", spread_world.0);
+    println!("| the same in one of 100 clusters, delta | | | | {:.2} ms |", spread_delta.0);
+    println!(
+        "| the same in one of 100 clusters, control plane in the process | | | | {:.2} ms |",
+        spread_inside.0
+    );
     println!(
         "| 1,000 clusters from nothing to the first answer, client CPU | 869 ms | 2,642 ms | 349 ms | {:.0} ms |",
         clusters.0
