@@ -70,12 +70,13 @@ pub fn expand(source: &DnsSource, names: &DnsNames) -> Expanded {
 fn addresses(endpoint: &LbEndpoint, family: DnsFamily, names: &DnsNames) -> Vec<LbEndpoint> {
     let Address::Dns { host, port } = &endpoint.address else { return vec![endpoint.clone()] };
     let Lookup::Addresses(all) = names.get(host) else { return Vec::new() };
-    let hostname = endpoint.hostname.clone().or_else(|| Some(host.clone()));
+    let mut more = endpoint.more.clone().unwrap_or_default();
+    more.hostname.get_or_insert_with(|| host.clone());
     let of_family = of_family(all, family).into_iter();
     of_family
         .map(|ip| LbEndpoint {
             address: Address::Ip(SocketAddr::new(ip, *port)),
-            hostname: hostname.clone(),
+            more: Some(more.clone()),
             ..endpoint.clone()
         })
         .collect()
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!(labels(&expanded), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.9:80"]);
         let Expanded::Endpoints(assignment) = expanded else { panic!() };
         let first = assignment.priorities[0][0].endpoints.iter().next().unwrap();
-        assert_eq!(first.hostname.as_deref(), Some("a"), "it keeps the name it was found by");
+        assert_eq!(first.hostname().map(|name| &**name), Some("a"), "it keeps the name it was found by");
     }
 
     #[test]

@@ -42,13 +42,13 @@ impl Ledger {
             let mut places = HashMap::new();
             if self.reported {
                 places.extend(localities.flat_map(|at| {
-                    let place = |it: &'a LbEndpoint| ((&it.address, &it.hostname), &at.locality);
+                    let place = |it: &'a LbEndpoint| ((&it.address, it.hostname()), &at.locality);
                     at.endpoints.iter().map(place)
                 }));
             }
             members.iter().map(move |endpoint| {
                 let key = endpoint.key();
-                let locality = places.get(&(&key.address, &key.hostname)).copied();
+                let locality = places.get(&(&key.address, key.hostname.as_ref())).copied();
                 (endpoint, locality.map(|locality| (priority, locality.clone(), key.address.clone())))
             })
         });

@@ -190,14 +190,14 @@ impl MadeOf {
 
 impl<'a> Member<'a> {
     /// What makes it the same as another.
-    fn id(self) -> (&'a Address, &'a Option<Arc<str>>, &'a ConnectOptions) {
-        (&self.endpoint.address, &self.endpoint.hostname, self.options)
+    fn id(self) -> (&'a Address, Option<&'a Arc<str>>, &'a ConnectOptions) {
+        (&self.endpoint.address, self.endpoint.hostname(), self.options)
     }
 
     fn key(self) -> EndpointKey {
         EndpointKey {
             address: self.endpoint.address.clone(),
-            hostname: self.endpoint.hostname.clone(),
+            hostname: self.endpoint.hostname().cloned(),
             options: self.options.clone(),
         }
     }

@@ -71,15 +71,21 @@ pub struct ConnectOptions {
 #[derive(Debug)]
 pub struct Endpoint {
     key: EndpointKey,
-    /// Made once it is needed.
-    label: OnceLock<Arc<str>>,
     load: Load,
     /// Made once it is needed.
-    connections: OnceLock<Box<Connections>>,
+    used: OnceLock<Box<Used>>,
     environment: Arc<Environment>,
     state: Mutex<State>,
     /// Whether there is a keeper; a hint, so that the common case needs no lock.
     active: AtomicBool,
+}
+
+/// What an endpoint has that somebody looked at.
+#[derive(Debug)]
+struct Used {
+    label: Arc<str>,
+    /// Made once it is needed.
+    connections: OnceLock<Box<Connections>>,
 }
 
 /// The connections of an endpoint, and what sees to them.
@@ -99,7 +105,6 @@ enum Transport {
 
 #[derive(Debug)]
 struct State {
-    readiness: Readiness,
     /// The sets that want to know, and the number of this endpoint in each.
     watchers: SmallVec<[(Arc<ReadySet>, usize); 1]>,
     /// As long as the endpoint is in use.
@@ -110,6 +115,7 @@ struct State {
 #[derive(Debug)]
 struct Keeper {
     task: AbortHandle,
+    readiness: Readiness,
     /// Why the last attempt to connect failed.
     error: Option<Arc<str>>,
 }
@@ -119,14 +125,9 @@ impl Endpoint {
     #[must_use]
     pub fn new(key: EndpointKey, environment: Arc<Environment>) -> Arc<Self> {
         Arc::new(Self {
-            label: OnceLock::new(),
             load: Load::new(environment.clock.now()),
-            connections: OnceLock::new(),
-            state: Mutex::new(State {
-                readiness: Readiness::Connecting,
-                watchers: SmallVec::new(),
-                keeper: None,
-            }),
+            used: OnceLock::new(),
+            state: Mutex::new(State { watchers: SmallVec::new(), keeper: None }),
             active: AtomicBool::new(false),
             key,
             environment,
@@ -142,7 +143,7 @@ impl Endpoint {
     /// Its address, for people.
     #[must_use]
     pub fn label(&self) -> &Arc<str> {
-        self.label.get_or_init(|| self.key.address.to_string().into())
+        &self.used().label
     }
 
     /// How busy and how slow it is.
@@ -160,7 +161,7 @@ impl Endpoint {
     /// Whether it can take requests.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        self.lock().readiness
+        self.lock().readiness()
     }
 
     /// Why the last attempt to connect failed, if it did.
@@ -172,7 +173,7 @@ impl Endpoint {
     /// Connections that are open.
     #[must_use]
     pub fn connections(&self) -> usize {
-        match self.connections.get().map(|connections| &connections.transport) {
+        match self.made_already().map(|connections| &connections.transport) {
             Some(Transport::Http1(http1)) => http1.len(),
             Some(Transport::Http2(http2)) => http2.len(),
             None => 0,
@@ -187,8 +188,17 @@ impl Endpoint {
         &self.made().wake
     }
 
+    fn used(&self) -> &Used {
+        let label = || self.key.address.to_string().into();
+        self.used.get_or_init(|| Box::new(Used { label: label(), connections: OnceLock::new() }))
+    }
+
+    fn made_already(&self) -> Option<&Connections> {
+        self.used.get()?.connections.get().map(|connections| &**connections)
+    }
+
     fn made(&self) -> &Connections {
-        self.connections.get_or_init(|| {
+        self.used().connections.get_or_init(|| {
             let transport = match self.key.options.protocol {
                 Protocol::Http1 => Transport::Http1(Http1::default()),
                 Protocol::Http2 => Transport::Http2(Http2::new(self.key.options.keepalive)),
@@ -201,7 +211,7 @@ impl Endpoint {
     pub fn watch(self: &Arc<Self>, set: &Arc<ReadySet>, number: usize) {
         let mut state = self.lock();
         state.watchers.push((set.clone(), number));
-        set.set(number, Some(state.readiness));
+        set.set(number, Some(state.readiness()));
         drop(state);
         if set.is_active() {
             self.activate();
@@ -229,8 +239,7 @@ impl Endpoint {
         if state.watchers.is_empty() {
             state.keeper = None;
             self.active.store(false, Ordering::Relaxed);
-            state.readiness = Readiness::Connecting;
-            if let Some(connections) = self.connections.get() {
+            if let Some(connections) = self.made_already() {
                 connections.transport.clear();
             }
         }
@@ -245,17 +254,17 @@ impl Endpoint {
         if state.keeper.is_none() && !state.watchers.is_empty() {
             self.active.store(true, Ordering::Relaxed);
             let task = self.environment.tasks.spawn(keeper::run(Arc::downgrade(self)));
-            state.keeper = Some(Box::new(Keeper { task, error: None }));
+            state.keeper = Some(Box::new(Keeper { task, readiness: Readiness::Connecting, error: None }));
         }
     }
 
     fn set_readiness(&self, readiness: Readiness, error: Option<Arc<str>>) {
         let mut state = self.lock();
-        let State { readiness: known, watchers, keeper } = &mut *state;
+        let State { watchers, keeper } = &mut *state;
         // Without a keeper nobody wants to know any more.
         let Some(keeper) = keeper else { return };
         let readiness = self.transport().confirm(readiness);
-        let before = std::mem::replace(known, readiness);
+        let before = std::mem::replace(&mut keeper.readiness, readiness);
         let error = error.filter(|_| readiness != Readiness::Ready);
         keeper.error.clone_from(&error);
         for (set, number) in watchers {
@@ -280,6 +289,12 @@ impl Endpoint {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The lock is never held where something can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn readiness(&self) -> Readiness {
+        self.keeper.as_ref().map_or(Readiness::Connecting, |keeper| keeper.readiness)
     }
 }
 

@@ -63,16 +63,23 @@ pub struct EndpointList {
 pub struct LbEndpoint {
     /// Where it is.
     pub address: Address,
-    /// Where it is as well (gRFC A61).
-    pub additional: Option<Arc<[Address]>>,
-    /// Its name, where it has one apart from its address.
-    pub hostname: Option<Arc<str>>,
     /// The share of its locality's requests that it gets.
     pub weight: u32,
     /// What the control plane knows of its health.
     pub health: Health,
     /// What is attached to it.
     pub metadata: Option<Arc<Metadata>>,
+    /// What only few endpoints have; apart, because an assignment may hold many thousand.
+    pub more: Option<Box<More>>,
+}
+
+/// What only few endpoints have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct More {
+    /// Its name, where it has one apart from its address.
+    pub hostname: Option<Arc<str>>,
+    /// Where it is as well (gRFC A61).
+    pub additional: Vec<Address>,
 }
 
 /// What the control plane knows of the health of an endpoint.
@@ -158,12 +165,18 @@ impl LbEndpoint {
     /// A healthy endpoint of which nothing but the address is known.
     #[must_use]
     pub fn new(address: Address) -> Self {
-        Self { address, additional: None, hostname: None, weight: 1, health: Health::Healthy, metadata: None }
+        Self { address, weight: 1, health: Health::Healthy, metadata: None, more: None }
+    }
+
+    /// Its name, where it has one apart from its address.
+    #[must_use]
+    pub fn hostname(&self) -> Option<&Arc<str>> {
+        self.more.as_ref()?.hostname.as_ref()
     }
 
     /// Every address that it has, the one to use first at the front.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        std::iter::once(&self.address).chain(self.additional.iter().flat_map(|more| more.iter()))
+        std::iter::once(&self.address).chain(self.more.iter().flat_map(|more| &more.additional))
     }
 }
 

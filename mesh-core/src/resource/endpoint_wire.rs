@@ -5,7 +5,7 @@
 //! is decoded. So one endpoint that changes among ten thousand costs a comparison of bytes and the decoding of one piece.
 
 use super::address;
-use super::endpoint::{EndpointList, Health, LbEndpoint, check_sum};
+use super::endpoint::{EndpointList, Health, LbEndpoint, More, check_sum};
 use super::invalid::{At, Checked, Invalid, unpack};
 use super::metadata::Metadata;
 use super::sieve::{Mark, Sieve};
@@ -159,11 +159,15 @@ impl<'a> Reader<'a> {
         let few = fresh.len() <= FEW;
         let marks: Vec<_> = fresh.iter().filter(|_| few).map(|address| Mark::of(address)).collect();
         let suspect = |segment: &&Segment| !few || marks.iter().any(|mark| segment.sieve.may_hold(mark));
+        let is_fresh = |address: &Address| match few {
+            true => fresh.iter().any(|fresh| *fresh == address),
+            false => fresh.contains(address),
+        };
         let decoded: HashSet<_> = self.fresh.iter().map(|piece| piece.as_ptr()).collect();
         let suspects = self.groups.iter().flat_map(|group| group.segments.iter()).filter(suspect);
         let shared =
             suspects.map(|segment| &segment.piece).filter(|piece| !decoded.contains(&piece.as_ptr()));
-        let found = addresses(shared).find(|address| fresh.contains(*address));
+        let found = addresses(shared).find(|address| is_fresh(address));
         if let Some(address) = found {
             return twice(address);
         }
@@ -346,12 +350,9 @@ fn read_endpoint(proto: &proto::LbEndpoint) -> Checked<LbEndpoint> {
         Ok(HealthProto::Draining) => Health::Draining,
         Ok(HealthProto::Unhealthy | HealthProto::Timeout) | Err(_) => Health::Unhealthy,
     };
-    Ok(LbEndpoint {
-        address,
-        additional: (!additional.is_empty()).then(|| additional.into()),
-        hostname: (!endpoint.hostname.is_empty()).then(|| endpoint.hostname.as_str().into()),
-        weight,
-        health,
-        metadata: None,
-    })
+    let hostname: Option<Arc<str>> =
+        (!endpoint.hostname.is_empty()).then(|| endpoint.hostname.as_str().into());
+    let more =
+        (hostname.is_some() || !additional.is_empty()).then(|| Box::new(More { hostname, additional }));
+    Ok(LbEndpoint { address, weight, health, metadata: None, more })
 }
