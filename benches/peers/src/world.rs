@@ -31,7 +31,7 @@ pub const ENDPOINT_COUNT: usize = 10_000;
 pub const SPREAD_CLUSTERS: usize = 100;
 
 /// Time between two changes, so that none is taken for part of another.
-const PAUSE: Duration = Duration::from_millis(50);
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// A control plane in a process of its own; killed when dropped.
 pub struct ControlPlane {
@@ -184,6 +184,11 @@ const CHANGING: usize = ENDPOINT_COUNT / 2;
 
 fn cluster(number: usize) -> String {
     format!("cluster-{number}")
+}
+
+/// Bytes that a change sends if one cluster has all endpoints.
+pub fn assignment_len() -> usize {
+    assignment(0, 1, 1).len()
 }
 
 /// The endpoints of one of so many clusters in a turn, encoded.
