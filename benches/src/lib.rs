@@ -48,9 +48,8 @@ pub fn members(count: usize) -> Members {
     builder.add(keys.into_iter(), &mut registry, &environment);
     let members = builder.members();
     drop(builder);
-    let now = environment.clock.now();
     for (number, endpoint) in members.iter().enumerate() {
-        endpoint.load().observe(now, Duration::from_micros(1_000 + number as u64 % 97));
+        endpoint.load().observe(0, Duration::from_micros(1_000 + number as u64 % 97));
         members.ready().set(number, Some(Readiness::Ready));
     }
     members

@@ -20,7 +20,13 @@ const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Where the mesh gets its time and its randomness from. Cheap to clone; clones draw from one sequence.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    sequence: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sequence: AtomicU64,
+    epoch: Instant,
 }
 
 impl Clock {
@@ -34,13 +40,20 @@ impl Clock {
     /// A clock whose randomness is the same for the same seed and order of draws.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { sequence: Arc::new(AtomicU64::new(seed)) }
+        Self { shared: Arc::new(Shared { sequence: AtomicU64::new(seed), epoch: now() }) }
     }
 
     /// The present.
     #[must_use]
     pub fn now(&self) -> Instant {
         now()
+    }
+
+    /// A moment in microseconds since the clock was made, which take less room and are compared faster; zero before that.
+    #[must_use]
+    pub fn micros(&self, instant: Instant) -> u64 {
+        let elapsed = instant.saturating_duration_since(self.shared.epoch);
+        elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
     }
 
     /// The present as a calendar date, for people.
@@ -55,7 +68,8 @@ impl Clock {
     /// Good enough to spread load; not for secrets.
     #[must_use]
     pub fn entropy(&self) -> u64 {
-        let mut z = self.sequence.fetch_add(GOLDEN_GAMMA, Ordering::Relaxed).wrapping_add(GOLDEN_GAMMA);
+        let mut z =
+            self.shared.sequence.fetch_add(GOLDEN_GAMMA, Ordering::Relaxed).wrapping_add(GOLDEN_GAMMA);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)

@@ -9,7 +9,6 @@ mod p2c;
 pub use self::members::{Members, MembersBuilder, Registry};
 pub use self::p2c::P2c;
 
-use crate::clock::Instant;
 use crate::endpoint::Endpoint;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -23,8 +22,8 @@ pub trait Picker: Debug + Send + Sync + 'static {
 /// What a pick may depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct PickContext<'a> {
-    /// The present.
-    pub now: Instant,
+    /// The present, in microseconds of the mesh's clock ([`Clock::micros`](crate::clock::Clock::micros)).
+    pub now: u64,
     /// Fresh random bits.
     pub entropy: u64,
     /// Endpoints that are not wanted, by their labels, because they failed this request already.

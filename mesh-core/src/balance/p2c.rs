@@ -51,9 +51,11 @@ mod tests {
     use super::super::members::tests::{environment, key};
     use super::super::{MembersBuilder, Registry};
     use super::*;
-    use crate::clock::{Clock, Instant};
+    use crate::clock::Clock;
     use crate::endpoint::ready::Readiness;
     use std::time::Duration;
+
+    const NOW: u64 = 1_000_000;
 
     fn members(count: u16) -> Members {
         let keys: Vec<_> = (1..=count).map(key).collect();
@@ -67,16 +69,16 @@ mod tests {
         members
     }
 
-    fn context(clock: &Clock, now: Instant) -> PickContext<'static> {
-        PickContext { now, entropy: clock.entropy(), excluded: &[], hash: None, metadata: &[] }
+    fn context(clock: &Clock) -> PickContext<'static> {
+        PickContext { now: NOW, entropy: clock.entropy(), excluded: &[], hash: None, metadata: &[] }
     }
 
     fn shares(members: &Members, picks: usize) -> Vec<usize> {
-        let (clock, now) = (Clock::seeded(5), Clock::seeded(5).now());
+        let clock = Clock::seeded(5);
         let all: Vec<_> = members.iter().cloned().collect();
         let mut counts = vec![0; all.len()];
         for _ in 0..picks {
-            let picked = P2c.pick(members, &context(&clock, now)).unwrap();
+            let picked = P2c.pick(members, &context(&clock)).unwrap();
             counts[all.iter().position(|endpoint| Arc::ptr_eq(endpoint, picked)).unwrap()] += 1;
         }
         counts
@@ -85,8 +87,7 @@ mod tests {
     #[test]
     fn equal_endpoints_get_equal_shares() {
         let members = members(10);
-        let now = Clock::system().now();
-        members.iter().for_each(|endpoint| endpoint.load().observe(now, Duration::from_millis(10)));
+        members.iter().for_each(|endpoint| endpoint.load().observe(NOW, Duration::from_millis(10)));
         let counts = shares(&members, 100_000);
         assert!(counts.iter().all(|&count| (9_000..11_000).contains(&count)), "{counts:?}");
     }
@@ -94,9 +95,8 @@ mod tests {
     #[test]
     fn a_slow_endpoint_loses_every_comparison() {
         let members = members(10);
-        let now = Clock::system().now();
         for (index, endpoint) in members.iter().enumerate() {
-            endpoint.load().observe(now, Duration::from_millis(if index == 3 { 100 } else { 10 }));
+            endpoint.load().observe(NOW, Duration::from_millis(if index == 3 { 100 } else { 10 }));
         }
         assert_eq!(shares(&members, 10_000)[3], 0);
     }
@@ -104,8 +104,7 @@ mod tests {
     #[test]
     fn a_busy_endpoint_is_spared() {
         let members = members(2);
-        let now = Clock::system().now();
-        members.iter().for_each(|endpoint| endpoint.load().observe(now, Duration::from_millis(10)));
+        members.iter().for_each(|endpoint| endpoint.load().observe(NOW, Duration::from_millis(10)));
         members.iter().next().unwrap().load().begin();
         assert_eq!(shares(&members, 1_000), [0, 1_000]);
     }
@@ -113,9 +112,8 @@ mod tests {
     #[test]
     fn no_endpoint_gets_more_than_two_nth() {
         let members = members(10);
-        let now = Clock::system().now();
         for (index, endpoint) in members.iter().enumerate() {
-            endpoint.load().observe(now, Duration::from_millis(if index == 7 { 1 } else { 10 }));
+            endpoint.load().observe(NOW, Duration::from_millis(if index == 7 { 1 } else { 10 }));
         }
         let share = shares(&members, 100_000)[7];
         assert!((19_000..21_000).contains(&share), "{share}");
@@ -123,10 +121,10 @@ mod tests {
 
     #[test]
     fn excluded_endpoints_are_avoided() {
-        let (clock, now) = (Clock::seeded(9), Clock::system().now());
+        let clock = Clock::seeded(9);
         let members = members(100);
         let all: Vec<_> = members.iter().map(|endpoint| endpoint.label().clone()).collect();
-        let cx = |excluded| PickContext { excluded, ..context(&clock, now) };
+        let cx = |excluded| PickContext { excluded, ..context(&clock) };
         for _ in 0..1_000 {
             let picked = P2c.pick(&members, &cx(&all[..99])).unwrap();
             assert!(Arc::ptr_eq(picked.label(), &all[99]), "the only one left is found");
@@ -143,6 +141,6 @@ mod tests {
         assert_eq!(shares(&members, 1_000), [0, 0, 0, 0, 1_000]);
         members.ready().set(4, None);
         let clock = Clock::seeded(1);
-        assert!(P2c.pick(&members, &context(&clock, clock.now())).is_none());
+        assert!(P2c.pick(&members, &context(&clock)).is_none());
     }
 }

@@ -41,12 +41,13 @@ impl InFlight {
     /// The endpoint answered or failed, or its answer turned out to be a failure.
     pub fn observe(&mut self, now: Instant, class: Class) {
         let latency = now.saturating_duration_since(self.since);
+        let micros = self.endpoint.clock().micros(now);
         match class {
             Class::Failure => {
                 self.success = false;
-                self.endpoint.load().observe_failure(now, latency);
+                self.endpoint.load().observe_failure(micros, latency);
             }
-            Class::Success if !self.observed => self.endpoint.load().observe(now, latency),
+            Class::Success if !self.observed => self.endpoint.load().observe(micros, latency),
             Class::Success | Class::Ignored => {}
         }
         self.observed = true;
@@ -91,8 +92,9 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.observed {
             // Given up while waiting: the endpoint takes at least this long.
-            let now = self.endpoint.clock().now();
-            self.endpoint.load().observe(now, now.saturating_duration_since(self.since));
+            let clock = self.endpoint.clock();
+            let now = clock.now();
+            self.endpoint.load().observe(clock.micros(now), now.saturating_duration_since(self.since));
         }
         self.end();
     }

@@ -39,7 +39,7 @@ pub(super) async fn run(endpoint: Weak<Endpoint>) {
                 Ok(()) => {
                     connected = Some(clock.now());
                     if anew {
-                        strong.load.forget(clock.now());
+                        strong.load.forget(clock.micros(clock.now()));
                     }
                     strong.set_readiness(Readiness::Ready, None);
                     false

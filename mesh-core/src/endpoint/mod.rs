@@ -125,7 +125,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(key: EndpointKey, environment: Arc<Environment>) -> Arc<Self> {
         Arc::new(Self {
-            load: Load::new(environment.clock.now()),
+            load: Load::default(),
             used: OnceLock::new(),
             state: Mutex::new(State { watchers: SmallVec::new(), keeper: None }),
             active: AtomicBool::new(false),

@@ -147,9 +147,10 @@ impl Choice {
 }
 
 fn pick_context(cx: &CallContext, now: Instant) -> PickContext<'_> {
+    let clock = cx.target.clock();
     PickContext {
-        now,
-        entropy: cx.target.clock().entropy(),
+        now: clock.micros(now),
+        entropy: clock.entropy(),
         excluded: &cx.excluded,
         hash: None,
         metadata: &[],

@@ -51,7 +51,7 @@ impl Report {
             samples.push(metrics::ENDPOINT_FAILURES.sample(name(), failures as f64));
             samples.push(metrics::ENDPOINT_PENDING.sample(name(), f64::from(endpoint.load().pending())));
             samples.push(metrics::ENDPOINT_CONNECTIONS.sample(name(), endpoint.connections() as f64));
-            if let Some(latency) = endpoint.load().latency(now) {
+            if let Some(latency) = endpoint.load().latency(endpoint.clock().micros(now)) {
                 samples.push(metrics::ENDPOINT_LATENCY.sample(name(), latency.as_secs_f64() * 1e3));
             }
         }
