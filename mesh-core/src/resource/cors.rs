@@ -23,28 +23,28 @@ pub struct CorsPolicy {
     pub allow_credentials: bool,
 }
 
+/// Reads the fields that both messages have.
+macro_rules! policy {
+    ($proto:expr) => {
+        Ok(Self {
+            allow_origins: origins(&$proto.allow_origin_string_match)?,
+            allow_methods: $proto.allow_methods.as_str().into(),
+            allow_headers: $proto.allow_headers.as_str().into(),
+            expose_headers: $proto.expose_headers.as_str().into(),
+            max_age: $proto.max_age.as_str().into(),
+            allow_credentials: $proto.allow_credentials.as_ref().is_some_and(|flag| flag.value),
+        })
+    };
+}
+
 impl CorsPolicy {
     pub(super) fn from_proto(proto: &proto::CorsPolicy) -> Checked<Self> {
-        Ok(Self {
-            allow_origins: origins(&proto.allow_origin_string_match)?,
-            allow_methods: proto.allow_methods.as_str().into(),
-            allow_headers: proto.allow_headers.as_str().into(),
-            expose_headers: proto.expose_headers.as_str().into(),
-            max_age: proto.max_age.as_str().into(),
-            allow_credentials: proto.allow_credentials.as_ref().is_some_and(|flag| flag.value),
-        })
+        policy!(proto)
     }
 
     /// The older message, which stands in routes and virtual hosts.
     pub(super) fn from_field(proto: &old::CorsPolicy) -> Checked<Self> {
-        Ok(Self {
-            allow_origins: origins(&proto.allow_origin_string_match)?,
-            allow_methods: proto.allow_methods.as_str().into(),
-            allow_headers: proto.allow_headers.as_str().into(),
-            expose_headers: proto.expose_headers.as_str().into(),
-            max_age: proto.max_age.as_str().into(),
-            allow_credentials: proto.allow_credentials.as_ref().is_some_and(|flag| flag.value),
-        })
+        policy!(proto)
     }
 }
 

@@ -49,9 +49,21 @@ pub enum AppendAction {
     OverwriteIfPresent,
 }
 
+/// Reads the four fields that every level of a route configuration has, each in a message of its own.
+macro_rules! header_ops {
+    ($proto:expr) => {
+        $crate::resource::header_ops::HeaderOps::from_fields(
+            &$proto.request_headers_to_add,
+            &$proto.request_headers_to_remove,
+            &$proto.response_headers_to_add,
+            &$proto.response_headers_to_remove,
+        )
+    };
+}
+pub(super) use header_ops;
+
 impl HeaderOps {
-    /// Reads the four fields that every level of a route configuration has.
-    pub(super) fn from_proto(
+    pub(super) fn from_fields(
         request_add: &[HeaderValueOption],
         request_remove: &[String],
         response_add: &[HeaderValueOption],

@@ -2,7 +2,7 @@
 
 use super::cors::CorsPolicy;
 use super::filter::FilterOverrides;
-use super::header_ops::HeaderOps;
+use super::header_ops::{HeaderOps, header_ops};
 use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::metadata::Metadata;
 use super::mirror;
@@ -136,12 +136,7 @@ impl RouteConfig {
         Ok(Self {
             name: proto.name.as_str().into(),
             virtual_hosts,
-            headers: HeaderOps::from_proto(
-                &proto.request_headers_to_add,
-                &proto.request_headers_to_remove,
-                &proto.response_headers_to_add,
-                &proto.response_headers_to_remove,
-            )?,
+            headers: header_ops!(proto)?,
             specific_headers_last: proto.most_specific_header_mutations_wins,
             ignore_port: proto.ignore_port_in_host_matching,
             overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config)?,
@@ -206,12 +201,7 @@ impl VirtualHost {
             name: proto.name.as_str().into(),
             domains,
             routes,
-            headers: HeaderOps::from_proto(
-                &proto.request_headers_to_add,
-                &proto.request_headers_to_remove,
-                &proto.response_headers_to_add,
-                &proto.response_headers_to_remove,
-            )?,
+            headers: header_ops!(proto)?,
             overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config)?,
             request_attempt_count: proto.include_request_attempt_count,
             response_attempt_count: proto.include_attempt_count_in_response,
@@ -288,12 +278,7 @@ impl Route {
             origin: metadata.as_ref().and_then(|metadata| metadata.text("istio", "config")).map(Into::into),
             condition,
             action,
-            headers: HeaderOps::from_proto(
-                &proto.request_headers_to_add,
-                &proto.request_headers_to_remove,
-                &proto.response_headers_to_add,
-                &proto.response_headers_to_remove,
-            )?,
+            headers: header_ops!(proto)?,
             overrides,
             operation: decorator.map(|decorator| decorator.operation.as_str().into()),
             buffer_limit: proto.request_body_buffer_limit.as_ref().map(|limit| limit.value).or(limit),

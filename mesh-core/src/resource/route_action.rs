@@ -2,7 +2,7 @@
 
 use super::cors::CorsPolicy;
 use super::filter::FilterOverrides;
-use super::header_ops::HeaderOps;
+use super::header_ops::{HeaderOps, header_ops};
 use super::invalid::{At, Checked, Invalid, duration};
 use super::matcher::Substitution;
 use super::metadata::Metadata;
@@ -255,12 +255,7 @@ fn weighted_cluster(proto: &proto::weighted_cluster::ClusterWeight, weight: u32)
     Ok(WeightedCluster {
         name: proto.name.as_str().into(),
         weight,
-        headers: HeaderOps::from_proto(
-            &proto.request_headers_to_add,
-            &proto.request_headers_to_remove,
-            &proto.response_headers_to_add,
-            &proto.response_headers_to_remove,
-        )?,
+        headers: header_ops!(proto)?,
         overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config)?,
         host_rewrite,
         subset: Metadata::from_proto(proto.metadata_match.clone()),
