@@ -85,6 +85,7 @@ fn imports_go_downward_only() {
         let module = stem(first);
         let own = rank(module).unwrap_or_else(|| panic!("module {module} has no rank: give it one"));
         for (number, line) in code(path).iter().enumerate() {
+            assert!(!line.contains("crate::{"), "{}: {line}: name each module by itself", path.display());
             for named in named_modules(line).filter(|named| *named != module) {
                 // What the crate root re-exports hides the module it is from.
                 let theirs = rank(named).unwrap_or(usize::MAX);

@@ -48,7 +48,7 @@ fn rows(path: &Path) -> Vec<String> {
 /// The page as it should be.
 fn page() -> String {
     let mut page = String::from(
-        "# Defaults and limits\n\nEvery number that the mesh chooses by itself: a public constant, documented where it stands. A test compares this page \
+        "# Defaults and limits\n\nEvery public constant by which the mesh chooses a number by itself, documented where it stands. A test compares this page \
          with the sources and prints the page anew when they differ.\n",
     );
     for package in PACKAGES {

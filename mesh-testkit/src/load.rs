@@ -54,9 +54,13 @@ impl Load {
                         Err(reason) => record.failures.push(reason),
                     }
                 });
-                while calls.try_join_next().is_some() {}
+                while let Some(done) = calls.try_join_next() {
+                    done.expect("a call panicked");
+                }
             }
-            while calls.join_next().await.is_some() {}
+            while let Some(done) = calls.join_next().await {
+                done.expect("a call panicked");
+            }
         });
         Self { record, stop, task }
     }
@@ -89,10 +93,13 @@ impl Load {
     }
 
     /// Begins no more calls and waits for those that are under way.
+    ///
+    /// # Panics
+    ///
+    /// If a call panicked.
     pub async fn finish(mut self) -> Record {
         self.stop.send_replace(true);
-        // Fails only if a call panicked, which its own task has reported.
-        let _ = (&mut self.task).await;
+        (&mut self.task).await.expect("the load did not end well");
         self.so_far()
     }
 }

@@ -10,20 +10,25 @@ use mesh_hyper::Client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 
 /// One page in so many is for this user.
 const JASON_EVERY: u64 = 4;
 /// Pages that are under way at the same time: on a machine that is too slow for the rate, the load waits instead of piling up.
 const MAX_IN_FLIGHT: usize = 32;
+/// How long a page may take that is under way at the end.
+const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const JASON: &str = "jason";
 
 /// A steady load. Dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Load {
     samples: Arc<Mutex<Vec<Sample>>>,
-    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    /// Ends with the number of pages that nothing came of.
+    task: JoinHandle<usize>,
 }
 
 /// What came of one page.
@@ -53,24 +58,43 @@ impl Load {
     pub(super) fn start(client: Client, rate: u32) -> Self {
         let samples = Arc::<Mutex<Vec<Sample>>>::default();
         let results = samples.clone();
+        let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut pages = JoinSet::new();
             let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut lost = 0;
             for number in 0.. {
                 ticks.tick().await;
+                if *stopped.borrow() {
+                    break;
+                }
                 let (client, results) = (client.clone(), results.clone());
                 pages.spawn(async move {
                     let sample = page(&client, number % JASON_EVERY == 0).await;
                     results.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
                 });
-                while pages.len() >= MAX_IN_FLIGHT {
-                    pages.join_next().await;
+                while pages.len() >= MAX_IN_FLIGHT
+                    && let Some(page) = pages.join_next().await
+                {
+                    lost += usize::from(page.is_err());
                 }
-                while pages.try_join_next().is_some() {}
+                while let Some(page) = pages.try_join_next() {
+                    lost += usize::from(page.is_err());
+                }
             }
+            while let Ok(Some(page)) = timeout(PATIENCE, pages.join_next()).await {
+                lost += usize::from(page.is_err());
+            }
+            lost + pages.len()
         });
-        Self { samples, task }
+        Self { samples, stop, task }
+    }
+
+    /// Asks for no more pages and waits for those that are under way; says how many nothing came of.
+    pub(super) async fn finish(&mut self) -> usize {
+        self.stop.send_replace(true);
+        (&mut self.task).await.unwrap_or(1)
     }
 
     /// The number of pages asked for since `since` that are there, or have failed.

@@ -75,7 +75,7 @@ pub(super) async fn walk(options: Options) -> Result<Outcome, BoxError> {
         complaints: Vec::new(),
     };
     walk.steps().await?;
-    Ok(walk.finish())
+    Ok(walk.finish().await)
 }
 
 impl Walk {
@@ -251,7 +251,11 @@ impl Walk {
         self.replicas.iter().position(is).unwrap_or_default()
     }
 
-    fn finish(mut self) -> Outcome {
+    async fn finish(mut self) -> Outcome {
+        let lost = self.load.finish().await;
+        if lost > 0 {
+            self.complaints.push(format!("nothing came of {lost} pages"));
+        }
         let all = self.load.since(self.began);
         let name = "all pages, changes included";
         match self.options.live {
@@ -267,7 +271,7 @@ impl Walk {
                 self.complaints.push(format!("{count} failed: {reason}"));
             }
         }
-        Outcome { pages: all.len(), failed: all.failures.len(), wrong: self.complaints }
+        Outcome { pages: all.len(), failed: all.failures.len() + lost, wrong: self.complaints }
     }
 }
 

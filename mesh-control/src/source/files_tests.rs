@@ -1,4 +1,6 @@
 use super::*;
+use crate::translate::{Kind, NodeView};
+use mesh_proto::envoy::config::core::v3::Node;
 
 fn entry(name: &str) -> String {
     format!(
@@ -71,9 +73,9 @@ async fn a_hundred_starts_find_everything() {
         fs::write(dir.path().join(format!("{name}.yaml")), entry(&format!("e{name}"))).unwrap();
     }
     for _ in 0..100 {
-        let texts = Place { dir: dir.path().to_owned(), mesh: None }.read();
-        assert_eq!(texts.files.len(), 20);
-        Files::open(dir.path(), None).unwrap();
+        let files = Files::open(dir.path(), None).unwrap();
+        let client = NodeView::from_proto(&Node::default());
+        assert_eq!(files.translations().borrow().names(&client, Kind::Cluster).len(), 20);
     }
 }
 
