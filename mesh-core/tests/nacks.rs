@@ -368,6 +368,15 @@ fn listeners_of_servers() {
             "filter_chains: 1 takes connections that 0 takes",
         ),
         row(
+            "2.3 more conditions than can be looked at",
+            server(vec![chain(|c| {
+                let condition = c.filter_chain_match.get_or_insert_default();
+                condition.source_ports = (1..=60_000).collect();
+                condition.prefix_ranges = vec![range("10.0.0.0", 8), range("11.0.0.0", 8)];
+            })]),
+            "filter_chains: the conditions stand for more than 65536",
+        ),
+        row(
             "2.3 ranges that differ",
             server(vec![destination(vec![range("10.1.0.0", 8)]), destination(vec![range("10.1.0.0", 16)])]),
             GOOD,

@@ -91,31 +91,33 @@ fn unable(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     ExitCode::from(UNABLE)
 }
 
-/// Ends with ctrl-c, or SIGTERM where there is that. Listens from the moment it is called, not only once it is polled.
+/// Ends with SIGINT or SIGTERM. Listens from the moment it is called, not only once it is polled.
+#[cfg(unix)]
 fn interrupted() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    async move {
-        let interrupt = async {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        #[cfg(unix)]
-        let terminate = async {
-            match terminate {
-                Ok(mut signal) => {
-                    signal.recv().await;
-                }
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        let listening = signal(kind);
+        async move {
+            match listening {
+                Ok(mut signals) => drop(signals.recv().await),
                 Err(_) => std::future::pending().await,
             }
-        };
-        #[cfg(not(unix))]
-        let terminate = std::future::pending::<()>();
+        }
+    };
+    let (interrupt, terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
+    async move {
         tokio::select! {
             () = interrupt => {}
             () = terminate => {}
         }
+    }
+}
+
+/// Ends with ctrl-c.
+#[cfg(not(unix))]
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -77,8 +77,17 @@ impl Endpoints {
         let workloads = Workloads::new(&config.workload_entries);
         let mut sets: HashMap<(String, String), EndpointSet> = HashMap::new();
         let mut names: HashMap<(String, String), Identities> = HashMap::new();
+        let mut at_address = HashMap::new();
         for entry in by_age(&config.service_entries) {
             let endpoints = of_entry(entry, &workloads);
+            for endpoint in &endpoints {
+                if let Address::Ip(ip) = &endpoint.address {
+                    // The oldest entry counts, whenever this is read.
+                    at_address
+                        .entry((entry.meta.namespace.clone(), canonical(ip)))
+                        .or_insert_with(|| (endpoint.labels.clone(), endpoint.locality.clone()));
+                }
+            }
             for host in &entry.spec.hosts {
                 let key = (host.to_ascii_lowercase(), entry.meta.namespace.clone());
                 let names = names.entry(key.clone()).or_default();
@@ -86,17 +95,6 @@ impl Endpoints {
                 let accounts = endpoints.iter().map(|it| it.service_account.clone());
                 names.accounts.extend(accounts.filter(|name| !name.is_empty()));
                 sets.entry(key).or_default().endpoints.extend(endpoints.iter().cloned());
-            }
-        }
-        let mut at_address = HashMap::new();
-        for (key, set) in &sets {
-            for endpoint in &set.endpoints {
-                if let Address::Ip(ip) = &endpoint.address {
-                    let place = (key.1.clone(), canonical(ip));
-                    at_address
-                        .entry(place)
-                        .or_insert_with(|| (endpoint.labels.clone(), endpoint.locality.clone()));
-                }
             }
         }
         let identities = names.into_iter().map(|(key, names)| {

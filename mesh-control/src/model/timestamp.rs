@@ -50,9 +50,10 @@ impl Timestamp {
     }
 }
 
-/// So many numbers and nothing else.
+/// So many numbers of at most four digits, and nothing else.
 fn numbers<const N: usize>(text: &str, between: char) -> Option<[i64; N]> {
-    let number = |part: &str| part.bytes().all(|digit| digit.is_ascii_digit()).then(|| part.parse().ok())?;
+    let is_number = |part: &str| part.len() <= 4 && part.bytes().all(|digit| digit.is_ascii_digit());
+    let number = |part: &str| is_number(part).then(|| part.parse().ok())?;
     let all: Option<Vec<i64>> = text.split(between).map(number).collect();
     all?.try_into().ok()
 }
@@ -122,6 +123,8 @@ mod tests {
             "2026-01-01T00:00:00+2",
             "2026-01-01T00:00:00Zx",
             "99999999999999999999-01-01T00:00:00Z",
+            "99999999999999999-01-01T00:00:00Z",
+            "2026-01-01T00:00:00+999999999999999999:00",
         ] {
             assert!(Timestamp::parse(wrong).is_err(), "{wrong}");
         }

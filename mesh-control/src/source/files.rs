@@ -119,6 +119,10 @@ async fn follow(
         });
         match step.await {
             Ok(texts) => seen = texts,
+            Err(error) if error.is_panic() => {
+                tracing::error!("{}: reading it failed: {error}", place.dir.display());
+                seen = Texts::default();
+            }
             // The runtime is going down.
             Err(_) => return,
         }

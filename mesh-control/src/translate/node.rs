@@ -51,14 +51,10 @@ pub struct NodeView {
     pub labels: BTreeMap<String, String>,
     /// From the labels if they tell, else the node's own.
     pub locality: Locality,
-    /// `metadata.SERVICE_ACCOUNT`.
-    pub service_account: String,
     /// `metadata.CLUSTER_ID`.
     pub cluster: String,
     /// `metadata.NETWORK`.
     pub network: String,
-    /// `metadata.GENERATOR`: `grpc` asks for the dialect of proxyless clients.
-    pub generator: String,
 }
 
 impl NodeView {
@@ -96,10 +92,8 @@ impl NodeView {
             },
             labels,
             locality,
-            service_account: text(metadata, "SERVICE_ACCOUNT").to_owned(),
             cluster: text(metadata, "CLUSTER_ID").to_owned(),
             network: text(metadata, "NETWORK").to_owned(),
-            generator: text(metadata, "GENERATOR").to_owned(),
         }
     }
 }

@@ -84,7 +84,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let deadline = match request.routed() {
             Some(cx) => cx.deadline,
-            None => self.timeout.map(|timeout| clock::now() + timeout),
+            None => self.timeout.and_then(|timeout| clock::now().checked_add(timeout)),
         };
         let cx = deadline.and_then(|_| request.routed().cloned());
         DeadlineFuture { inner: self.inner.call(request), timer: Timer::at(deadline), cx }
@@ -136,6 +136,11 @@ mod tests {
         let error = call(Duration::from_secs(60), Duration::from_secs(1)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Deadline);
         assert_eq!(clock::now() - start, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_beyond_all_time_is_none() {
+        assert!(call(Duration::from_secs(1), Duration::MAX).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ where
             None => self.timeout,
         };
         let start = request.routed().map_or_else(clock::now, |cx| cx.try_started);
-        let deadline = timeout.map(|timeout| start + timeout);
+        let deadline = timeout.and_then(|timeout| start.checked_add(timeout));
         let cx = deadline.and_then(|_| request.routed().cloned());
         PerTryTimeoutFuture { inner: self.inner.call(request), timer: Timer::at(deadline), cx }
     }

@@ -190,7 +190,7 @@ impl<D: Dialect> Start<D> {
         let cx = Arc::new(CallContext {
             started: self.at,
             try_started: now,
-            deadline: timeout.map(|timeout| self.at + timeout),
+            deadline: timeout.and_then(|timeout| self.at.checked_add(timeout)),
             target: target.clone(),
             index,
             cluster,
@@ -214,7 +214,10 @@ impl<D: Dialect> Start<D> {
             trace.note(self.at, Decision::Wait);
         }
         let limit = self.at + CONFIGURATION_TIMEOUT;
-        let deadline = self.timeout.map(|timeout| self.at + timeout).filter(|deadline| *deadline <= limit);
+        let deadline = self
+            .timeout
+            .and_then(|timeout| self.at.checked_add(timeout))
+            .filter(|deadline| *deadline <= limit);
         let mut expired = std::pin::pin!(sleep_until(deadline.unwrap_or(limit)));
         loop {
             // Listening begins before looking, so that nothing is missed in between.

@@ -60,13 +60,16 @@ pub(super) fn check_name(found: &str, name: &str) -> Checked<()> {
     if found == name || canonical(found) == name { Ok(()) } else { Err(Invalid::new("is given twice")) }
 }
 
+/// The longest duration there is, in seconds: 10,000 years (google/protobuf/duration.proto).
+const LONGEST: u64 = 315_576_000_000;
+
 /// A duration that is there, valid and not negative.
 pub(super) fn duration(proto: Option<&protobuf::Duration>) -> Checked<Option<Duration>> {
     let Some(proto) = proto else { return Ok(None) };
-    let seconds = u64::try_from(proto.seconds);
+    let seconds = u64::try_from(proto.seconds).ok().filter(|seconds| *seconds <= LONGEST);
     let nanos = u32::try_from(proto.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     match (seconds, nanos) {
-        (Ok(seconds), Some(nanos)) => Ok(Some(Duration::new(seconds, nanos))),
+        (Some(seconds), Some(nanos)) => Ok(Some(Duration::new(seconds, nanos))),
         _ => Err(Invalid::new(format!("{}s {}ns is not a valid duration", proto.seconds, proto.nanos))),
     }
 }
@@ -92,7 +95,10 @@ mod tests {
         let read = |seconds, nanos| duration(Some(&protobuf::Duration { seconds, nanos }));
         assert_eq!(read(1, 500_000_000).unwrap(), Some(Duration::from_millis(1500)));
         assert_eq!(duration(None).unwrap(), None);
-        for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000), (i64::MIN, i32::MIN)] {
+        assert!(read(315_576_000_000, 0).is_ok());
+        for (seconds, nanos) in
+            [(-1, 0), (0, -1), (0, 1_000_000_000), (i64::MIN, i32::MIN), (315_576_000_001, 0), (i64::MAX, 0)]
+        {
             assert!(read(seconds, nanos).is_err());
         }
     }

@@ -1,6 +1,7 @@
 //! What routes do with requests.
 
 use super::cors::CorsPolicy;
+use super::endpoint::check_sum;
 use super::filter::FilterOverrides;
 use super::header_ops::{HeaderOps, header_ops};
 use super::invalid::{At, Checked, Invalid, duration};
@@ -233,10 +234,7 @@ fn weighted_clusters(proto: &proto::WeightedCluster) -> Checked<Vec<WeightedClus
     }
     match sum {
         0 => Err(Invalid::new("the sum of the weights is zero")).at("clusters"),
-        sum if sum > u64::from(u32::MAX) => {
-            Err(Invalid::new(format!("the sum of the weights, {sum}, exceeds {}", u32::MAX))).at("clusters")
-        }
-        _ => Ok(clusters),
+        _ => check_sum(sum).at("clusters").map(|()| clusters),
     }
 }
 

@@ -178,6 +178,9 @@ fn can_match(proto: &proto::FilterChainMatch) -> bool {
         && matches!(proto.transport_protocol.as_str(), "" | "raw_buffer")
 }
 
+/// Combinations of conditions that the chains of a listener may stand for: each is looked at.
+const MAX_COMBINATIONS: usize = 1 << 16;
+
 /// Refuses chains of which no one can tell which takes a connection.
 fn check_overlap(chains: &[FilterChain]) -> Checked<()> {
     type Place = (Option<Cidr>, Option<Cidr>, SourceType, Option<Cidr>, Option<u32>);
@@ -185,8 +188,19 @@ fn check_overlap(chains: &[FilterChain]) -> Checked<()> {
         if list.is_empty() { vec![None] } else { list.iter().copied().map(Some).collect() }
     }
     let mut taken: HashMap<Place, usize> = HashMap::new();
+    let mut left = MAX_COMBINATIONS;
     for (index, chain) in chains.iter().enumerate() {
         let condition = &chain.condition;
+        let lists = [
+            condition.destinations.len(),
+            condition.direct_sources.len(),
+            condition.sources.len(),
+            condition.source_ports.len(),
+        ];
+        let combinations = lists.iter().fold(1usize, |product, len| product.saturating_mul((*len).max(1)));
+        left = left.checked_sub(combinations).ok_or_else(|| {
+            Invalid::new(format!("the conditions stand for more than {MAX_COMBINATIONS} combinations"))
+        })?;
         for destination in or_any(&condition.destinations) {
             for direct in or_any(&condition.direct_sources) {
                 for source in or_any(&condition.sources) {

@@ -93,12 +93,6 @@ impl TransportSockets {
         })
     }
 
-    /// Whether the connections to some endpoints are secured by TLS.
-    #[must_use]
-    pub fn may_be_tls(&self) -> bool {
-        self.otherwise.is_tls() || self.matches.iter().any(|found| found.socket.is_tls())
-    }
-
     /// How connections to an endpoint with these metadata are secured.
     #[must_use]
     pub fn select(&self, metadata: Option<&Metadata>) -> &TransportSocket {

@@ -1,12 +1,13 @@
 //! One control plane: joins a [`Session`] to its stream. The part of the xDS client that does I/O.
 
+use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use super::link::{Link, Source};
 use super::session::{Change, Session};
+use super::wire::Response;
 use crate::clock::Timer;
 use crate::net::Environment;
 use bytes::Bytes;
-use prost::Message;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -126,7 +127,7 @@ impl<K: ResourceKind> Upstream<K> {
                     Poll::Pending => break,
                 },
             };
-            if !*answered && is_answer::<K>(&message) {
+            if !*answered && is_answer::<K>(self.session.protocol(), &message) {
                 *answered = true;
                 self.first = Some(message);
                 return Ok(Some(Step::Answered));
@@ -153,14 +154,8 @@ impl<K: ResourceKind> Upstream<K> {
 }
 
 /// Whether a message is what a control plane would say, and not just anything.
-fn is_answer<K: ResourceKind>(message: &Bytes) -> bool {
-    /// What responses of both protocols have in common.
-    #[derive(Clone, PartialEq, Message)]
-    struct Response {
-        #[prost(string, tag = "4")]
-        type_url: String,
-    }
-    Response::decode(message.clone()).is_ok_and(|response| K::from_type_url(&response.type_url).is_some())
+fn is_answer<K: ResourceKind>(protocol: Protocol, message: &Bytes) -> bool {
+    Response::read(protocol, message).is_ok_and(|response| K::from_type_url(response.type_url).is_some())
 }
 
 impl<K: ResourceKind> fmt::Debug for Upstream<K> {
@@ -169,5 +164,24 @@ impl<K: ResourceKind> fmt::Debug for Upstream<K> {
             .field("source", &self.source)
             .field("session", &self.session)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Kind;
+    use mesh_proto::ads::DiscoveryResponse;
+    use prost::Message;
+
+    #[test]
+    fn only_what_the_session_can_read_is_an_answer() {
+        let type_url = Kind::Cluster.type_url().to_owned();
+        let good = DiscoveryResponse { type_url, ..Default::default() }.encode_to_vec();
+        let is_answer =
+            |message: &[u8]| is_answer::<Kind>(Protocol::StateOfTheWorld, &Bytes::copy_from_slice(message));
+        assert!(is_answer(&good));
+        assert!(!is_answer(&[&good[..], &[0x2a, 1, 0xff]].concat()), "the nonce is no text");
+        assert!(!is_answer(b""));
     }
 }

@@ -6,7 +6,8 @@ use super::Check;
 
 /// Warns of what is never reached.
 pub(super) fn reach(http: &[HttpRoute], check: &mut Check) {
-    let all = http.iter().position(|route| route.matches.is_empty());
+    // What a delegate takes is not known here.
+    let all = http.iter().position(|route| route.matches.is_empty() && route.delegate.is_none());
     for index in all.map_or(0..0, |all| all + 1..http.len()) {
         check.warn(&format!("http[{index}]"), "is never reached: a rule without match stands before it");
     }
@@ -24,9 +25,11 @@ pub(super) fn reach(http: &[HttpRoute], check: &mut Check) {
             if let Some((earlier, _)) = before.iter().find(|(_, other)| covers(other, it)) {
                 check.warn(&place, format!("is never reached: {earlier} takes all of it"));
             }
-            before.push((place, it));
+            if route.delegate.is_none() {
+                before.push((place, it));
+            }
         }
-        if again == route.matches.len() {
+        if again > 0 && again == route.matches.len() {
             check.warn(&format!("http[{index}]"), "is never reached: others take all that it matches");
         }
     }
