@@ -22,6 +22,7 @@ pub mod snapshot;
 pub mod stack;
 pub mod tasks;
 pub mod telemetry;
+mod wire;
 pub mod xds;
 
 pub use self::bootstrap::Bootstrap;

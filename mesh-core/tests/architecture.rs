@@ -9,7 +9,7 @@ const LONGEST_FILE: usize = 400;
 
 /// The modules of mesh-core from the lowest rank to the highest. A module imports lower ranks only.
 const RANKS: &[&[&str]] = &[
-    &["error", "clock", "telemetry", "tasks", "slots"],
+    &["error", "clock", "telemetry", "tasks", "slots", "wire"],
     &["dialect", "overrides"],
     &["policy", "net"],
     &["bootstrap"],

@@ -1,12 +1,12 @@
 //! `ClusterLoadAssignment`: the endpoints of a cluster.
 
 use super::endpoint_wire::{self, Known, Reader, Segment};
-use super::invalid::{At, Checked, Invalid, check_name, unpack};
+use super::invalid::{At, Checked, Invalid, check_name, undecodable, unpack};
 use super::matcher::Fraction;
 use super::metadata::Metadata;
-use super::wire;
 use crate::bootstrap::Locality;
 use crate::net::Address;
+use crate::wire;
 use bytes::Bytes;
 use mesh_proto::envoy::config::endpoint::v3 as proto;
 use prost::Message;
@@ -198,7 +198,8 @@ fn read(
     name: Option<&str>,
 ) -> Checked<Assignment> {
     let (mut rest, mut groups) = (Vec::new(), Vec::new());
-    wire::split(bytes, endpoint_wire::ENDPOINTS, &mut rest, |group| groups.push(group))?;
+    wire::split(bytes, endpoint_wire::ENDPOINTS, &mut rest, |group| groups.push(group))
+        .map_err(undecodable)?;
     let whole: proto::ClusterLoadAssignment = unpack(&rest)?;
     if let Some(name) = name {
         check_name(&whole.cluster_name, name).at("cluster_name")?;

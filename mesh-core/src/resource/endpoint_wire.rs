@@ -6,11 +6,11 @@
 
 use super::address;
 use super::endpoint::{EndpointList, Health, LbEndpoint, More, check_sum};
-use super::invalid::{At, Checked, Invalid, unpack};
+use super::invalid::{At, Checked, Invalid, undecodable, unpack};
 use super::metadata::Metadata;
 use super::sieve::{Mark, Sieve};
-use super::wire::{self, Fields, Value};
 use crate::net::Address;
+use crate::wire::{self, Fields, Value};
 use bytes::Bytes;
 use mesh_proto::envoy::config::core::v3::{HealthStatus as HealthProto, Metadata as MetadataProto};
 use mesh_proto::envoy::config::endpoint::v3 as proto;
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
         let mut position = 0;
         let (mut start, mut end) = (part.start, part.start);
         for field in Fields::of(&group[part]) {
-            let field = field?;
+            let field = field.map_err(undecodable)?;
             match field.value {
                 Value::Bytes(endpoint) if field.number == LB_ENDPOINTS => {
                     piece.push(self.endpoint(endpoint).at_index("lb_endpoints", position)?);
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
         let Scratch { rest, metadata } = &mut self.scratch;
         rest.clear();
         metadata.clear();
-        wire::split(bytes, METADATA, rest, |part| metadata.extend_from_slice(part))?;
+        wire::split(bytes, METADATA, rest, |part| metadata.extend_from_slice(part)).map_err(undecodable)?;
         let mut endpoint = read_endpoint(&unpack(rest)?)?;
         if !metadata.is_empty() {
             // Many endpoints of an assignment have the same.
@@ -298,7 +298,7 @@ fn fields_of(group: &[u8], segments: &[Segment]) -> Checked<proto::LocalityLbEnd
 /// An encoded `LocalityLbEndpoints`, decoded without its endpoints.
 fn without_endpoints(group: &[u8]) -> Checked<proto::LocalityLbEndpoints> {
     let mut rest = Vec::new();
-    wire::split(group, LB_ENDPOINTS, &mut rest, |_| ())?;
+    wire::split(group, LB_ENDPOINTS, &mut rest, |_| ()).map_err(undecodable)?;
     unpack(&rest)
 }
 

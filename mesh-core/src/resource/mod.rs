@@ -37,7 +37,6 @@ mod sieve;
 pub mod thresholds;
 pub mod tls;
 pub mod tls_context;
-mod wire;
 
 pub use self::address::Cidr;
 

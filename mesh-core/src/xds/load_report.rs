@@ -7,13 +7,13 @@ use super::load_counts::{ClusterCounts, Counts, Place, Taken};
 use crate::bootstrap::{Locality, Node};
 use crate::clock::Instant;
 use crate::net::Address;
+use crate::wire::{duration, duration_to_proto};
 use bytes::Bytes;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::endpoint::v3::{
     ClusterStats, UpstreamEndpointStats, UpstreamLocalityStats, cluster_stats::DroppedRequests,
 };
 use mesh_proto::envoy::service::load_stats::v3::{LoadStatsRequest, LoadStatsResponse};
-use mesh_proto::google::protobuf::Duration as ProtoDuration;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl LoadReport {
         let response = LoadStatsResponse::decode(message).map_err(|error| garbled(&error.to_string()))?;
         let interval = match response.load_reporting_interval {
             None => MIN_LOAD_REPORT_INTERVAL,
-            Some(interval) => from_proto(&interval)
+            Some(interval) => duration(&interval)
                 .ok_or_else(|| garbled("load_reporting_interval: must be a duration that is not negative"))?
                 .max(MIN_LOAD_REPORT_INTERVAL),
         };
@@ -196,19 +196,9 @@ fn report(clusters: &mut Vec<Reported>, asked: &Asked, now: Instant) -> Vec<Clus
         total_dropped_requests: taken.drops.values().sum(),
         dropped_requests: taken.drops.iter().map(dropped_to_proto).collect(),
         upstream_locality_stats: localities(taken.endpoints, asked.per_endpoint),
-        load_report_interval: Some(to_proto(now.saturating_duration_since(since))),
+        load_report_interval: Some(duration_to_proto(now.saturating_duration_since(since))),
     })
     .collect()
-}
-
-fn from_proto(proto: &ProtoDuration) -> Option<Duration> {
-    let nanos = u32::try_from(proto.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
-    Some(Duration::new(u64::try_from(proto.seconds).ok()?, nanos))
-}
-
-fn to_proto(duration: Duration) -> ProtoDuration {
-    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    ProtoDuration { seconds, nanos: duration.subsec_nanos().cast_signed() }
 }
 
 fn dropped_to_proto((category, count): (&Arc<str>, &u64)) -> DroppedRequests {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::now;
 use crate::xds::load_metrics::MetricChoice;
+use mesh_proto::google::protobuf::Duration as ProtoDuration;
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,9 +2,11 @@
 //! nothing but that one is copied.
 
 use super::in_process::Protocol;
+use crate::wire::{self, Field, Fields, Value};
 use bytes::Bytes;
 use mesh_proto::ads::RESOURCE_TYPE_URL;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use mesh_proto::google::protobuf;
+use prost::Message as _;
 use std::time::Duration;
 
 /// A discovery response of either protocol.
@@ -60,7 +62,7 @@ impl<'a> Response<'a> {
     pub(super) fn read(protocol: Protocol, message: &'a Bytes) -> Result<Self, String> {
         let mut response = Self { message: message.clone(), ..Self::default() };
         let delta = protocol == Protocol::Delta;
-        for field in Fields(message) {
+        for field in fields(message) {
             match field? {
                 (1, Value::Bytes(version)) => response.version = text(version)?,
                 (2, Value::Bytes(resource)) => response.resources.push(resource),
@@ -85,11 +87,11 @@ impl<'a> Response<'a> {
 impl<'a> Reported<'a> {
     fn read(message: &'a [u8]) -> Result<Self, String> {
         let mut reported = Self::default();
-        for field in Fields(message) {
+        for field in fields(message) {
             match field? {
                 (1, Value::Bytes(name)) => reported.name = string_in(name, 1)?,
                 (2, Value::Bytes(status)) => {
-                    for field in Fields(status) {
+                    for field in fields(status) {
                         match field? {
                             (1, Value::Varint(code)) => reported.code = code as i32,
                             (2, Value::Bytes(message)) => reported.message = text(message)?,
@@ -128,7 +130,7 @@ impl<'a> Item<'a> {
     /// Out of its `Resource` wrapper.
     fn wrapped(url: &str, message: &'a [u8]) -> Result<Self, String> {
         let mut item = Self { name: "", version: "", ttl: None, payload: Payload::Heartbeat };
-        for field in Fields(message) {
+        for field in fields(message) {
             let field = field.map_err(|error| format!("the Resource wrapper cannot be decoded: {error}"))?;
             match field {
                 (1, Value::Bytes(version)) => item.version = text(version)?,
@@ -166,7 +168,7 @@ fn wrong_type(found: &[u8], url: &str) -> String {
 /// The type URL and the value of an `Any`.
 fn any(message: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let (mut type_url, mut value) = (&[][..], &[][..]);
-    for field in Fields(message) {
+    for field in fields(message) {
         match field? {
             (1, Value::Bytes(bytes)) => type_url = bytes,
             (2, Value::Bytes(bytes)) => value = bytes,
@@ -178,23 +180,14 @@ fn any(message: &[u8]) -> Result<(&[u8], &[u8]), String> {
 
 /// A positive `google.protobuf.Duration`; any other sets no limit.
 fn duration(message: &[u8]) -> Result<Option<Duration>, String> {
-    let (mut seconds, mut nanos) = (0i64, 0i32);
-    for field in Fields(message) {
-        match field? {
-            (1, Value::Varint(value)) => seconds = value as i64,
-            (2, Value::Varint(value)) => nanos = value as i32,
-            _ => {}
-        }
-    }
-    let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else { return Ok(None) };
-    let duration = Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos.into()));
-    Ok(Some(duration).filter(|duration| !duration.is_zero()))
+    let proto = protobuf::Duration::decode(message).map_err(|error| error.to_string())?;
+    Ok(wire::duration(&proto).filter(|duration| !duration.is_zero()))
 }
 
 /// The string in field `number` of a message; empty if there is none.
 fn string_in(message: &[u8], number: u32) -> Result<&str, String> {
     let mut found = "";
-    for field in Fields(message) {
+    for field in fields(message) {
         if let (tag, Value::Bytes(bytes)) = field?
             && tag == number
         {
@@ -206,7 +199,7 @@ fn string_in(message: &[u8], number: u32) -> Result<&str, String> {
 
 /// The name of an encoded resource: the string in field 1, as every xDS resource has it.
 fn peek_name(message: &[u8]) -> Option<&str> {
-    for field in Fields(message) {
+    for field in fields(message) {
         if let (1, Value::Bytes(name)) = field.ok()? {
             return std::str::from_utf8(name).ok();
         }
@@ -214,56 +207,16 @@ fn peek_name(message: &[u8]) -> Option<&str> {
     None
 }
 
+/// The fields of a message by their numbers.
+fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, Value<'_>), String>> {
+    Fields::of(message).map(|field| match field {
+        Ok(Field { number, value, .. }) => Ok((number, value)),
+        Err(why) => Err(why.to_string()),
+    })
+}
+
 fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| "a string is not UTF-8".to_owned())
-}
-
-/// The fields of an encoded message in their order; ends after the first error.
-struct Fields<'a>(&'a [u8]);
-
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-    /// A kind of field that no envelope has.
-    Other,
-}
-
-impl<'a> Fields<'a> {
-    fn take(&mut self) -> Result<(u32, Value<'a>), String> {
-        let rest = &mut self.0;
-        let (tag, wire_type) = decode_key(rest).map_err(|error| error.to_string())?;
-        let value = match wire_type {
-            WireType::Varint => Value::Varint(decode_varint(rest).map_err(|error| error.to_string())?),
-            WireType::LengthDelimited => {
-                let len = decode_varint(rest).map_err(|error| error.to_string())?;
-                let len = usize::try_from(len).unwrap_or(usize::MAX);
-                let (bytes, after) = rest.split_at_checked(len).ok_or("a field exceeds the message")?;
-                *rest = after;
-                Value::Bytes(bytes)
-            }
-            _ => {
-                skip_field(wire_type, tag, rest, DecodeContext::default())
-                    .map_err(|error| error.to_string())?;
-                Value::Other
-            }
-        };
-        Ok((tag, value))
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Value<'a>), String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.take();
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
 }
 
 #[cfg(test)]
@@ -273,7 +226,6 @@ mod tests {
     use mesh_proto::envoy::service::discovery::v3 as envoy;
     use mesh_proto::google::protobuf::{Any, Duration as ProtoDuration};
     use mesh_proto::google::rpc::Status;
-    use prost::Message;
 
     #[test]
     fn the_name_is_found_without_decoding() {
@@ -352,12 +304,12 @@ mod tests {
 
     #[test]
     fn a_time_to_live_that_is_none_is_none() {
-        for (seconds, nanos) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, 0)] {
+        for (seconds, nanos) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, 0), (0, 1_000_000_000)] {
             let bytes = ProtoDuration { seconds, nanos }.encode_to_vec();
             assert_eq!(duration(&bytes), Ok(None));
         }
-        let endless = ProtoDuration { seconds: i64::MAX, nanos: i32::MAX }.encode_to_vec();
-        assert!(duration(&endless).unwrap().unwrap() > Duration::from_secs(1 << 62));
+        let endless = ProtoDuration { seconds: i64::MAX, nanos: 0 }.encode_to_vec();
+        assert_eq!(duration(&endless), Ok(Some(Duration::from_secs(i64::MAX as u64))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod tls;
 
 use super::Kind;
 use super::extension::{Config, Extension};
-use super::wire::{Fields, Value};
+use crate::wire::{Fields, Value};
 use mesh_proto::google::protobuf::Any;
 use prost::Message as _;
 use std::collections::BTreeMap;
