@@ -52,7 +52,10 @@ fn check(bootstrap: &Bootstrap, document: &Value) {
             server.credentials == ChannelCredentials::Insecure && server.call_credentials.iter().any(token);
         assert!(!exposed || insecure, "a token in plain text");
     }
-    assert!(bootstrap.listener_name("echo:80").contains("echo:80"), "a template that drops the target");
+    assert!(
+        bootstrap.client_listener_template.name("echo:80").contains("echo:80"),
+        "a template that drops the target"
+    );
     // In an authority called so the target is named, too.
     for (name, authority) in bootstrap.authorities.iter().filter(|(name, _)| !name.contains("%s")) {
         let listener = authority.listener_template.name("a b");

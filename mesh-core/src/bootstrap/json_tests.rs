@@ -16,7 +16,7 @@ fn the_agents_bootstrap_is_read() {
     assert_eq!(bootstrap.servers[0].address.to_string(), "unix:/etc/istio/proxy/XDS");
     assert_eq!(bootstrap.servers[0].features.others, ["xds_v3"]);
     assert_eq!(bootstrap.node.metadata["GENERATOR"], "grpc");
-    assert_eq!(bootstrap.listener_name("echo:7070"), "echo:7070");
+    assert_eq!(bootstrap.client_listener_template.name("echo:7070"), "echo:7070");
     assert_eq!(bootstrap.certificate_providers["default"].plugin, "file_watcher");
     let template = bootstrap.server_listener_template.unwrap();
     assert_eq!(template.name("1.2.3.4:80"), "xds.istio.io/grpc/lds/inbound/1.2.3.4:80");
@@ -40,7 +40,7 @@ fn every_field_is_read() {
     assert_eq!(second.credentials, ChannelCredentials::Insecure);
     assert!(second.features.delta && !second.features.sidecar);
     assert_eq!((bootstrap.node.cluster.as_str(), bootstrap.node.locality.zone.as_str()), ("c", "z"));
-    assert_eq!(bootstrap.listener_name("a b"), "xdstp://a.example/t/a%20b");
+    assert_eq!(bootstrap.client_listener_template.name("a b"), "xdstp://a.example/t/a%20b");
     let (a, b) = (&bootstrap.authorities["a.example"], &bootstrap.authorities["b.example"]);
     assert!(a.fallback_on_reachability_only && !b.fallback_on_reachability_only);
     assert_eq!(a.listener_template.name("s"), "xdstp://a.example/envoy.config.listener.v3.Listener/x/s?k=v");

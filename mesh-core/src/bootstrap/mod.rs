@@ -118,10 +118,4 @@ impl Bootstrap {
     pub fn from_env() -> Result<Self, Error> {
         env::load(|name| std::env::var_os(name))
     }
-
-    /// The Listener to ask for a target without an authority.
-    #[must_use]
-    pub fn listener_name(&self, target: &str) -> String {
-        self.client_listener_template.name(target)
-    }
 }
