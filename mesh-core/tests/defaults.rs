@@ -1,29 +1,16 @@
 //! `docs/defaults.md` says what the code says.
 
+mod read_sources;
+
+use self::read_sources::{code, sources, workspace};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const PACKAGES: [&str; 4] = ["mesh-core", "mesh-tonic", "mesh-hyper", "mesh-control"];
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace").to_owned()
-}
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.expect("a folder can be read to its end").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// A row for each public constant that is a number or a duration: its name, its value as written, what it means.
 fn rows(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let lines: Vec<&str> = text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
+    let lines = code(path);
     let mut rows = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let Some(declaration) = line.strip_prefix("pub const ") else { continue };
@@ -32,7 +19,7 @@ fn rows(path: &Path) -> Vec<String> {
         if !["Duration", "usize", "u16", "u32", "u64", "f64", "Backoff"].contains(&kind) {
             continue;
         }
-        let value = if value.trim().is_empty() { lines[index + 1] } else { value };
+        let value = if value.trim().is_empty() { &lines[index + 1] } else { value };
         let value = value.trim().trim_end_matches(';');
         let mut first = index;
         while first > 0 && lines[first - 1].starts_with("///") {
@@ -52,11 +39,8 @@ fn page() -> String {
          with the sources and prints the page anew when they differ.\n",
     );
     for package in PACKAGES {
-        let mut files = Vec::new();
         let root = workspace();
-        sources(&root.join(package).join("src"), &mut files);
-        files.sort();
-        for file in files {
+        for file in sources(&root.join(package).join("src")) {
             let rows = rows(&file);
             if !rows.is_empty() {
                 let name = file.strip_prefix(&root).expect("below the root").display().to_string();
