@@ -13,11 +13,9 @@ use mesh_proto::envoy::service::status::v3::client_status_discovery_service_serv
 use mesh_proto::envoy::service::status::v3::{ClientConfig, ClientStatusRequest, ClientStatusResponse};
 use mesh_proto::google::protobuf::{Any, Timestamp};
 use prost::Message;
-use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 /// Answers what a mesh knows of every resource, what it refused and why.
@@ -38,15 +36,7 @@ pub struct Csds {
     mesh: Mesh,
 }
 
-/// Answers each request of a stream.
-#[derive(Debug)]
-pub struct Answers {
-    requests: Streaming<ClientStatusRequest>,
-    mesh: Mesh,
-    answer: Option<Answer>,
-}
-
-struct Answer(Pin<Box<dyn Future<Output = Result<ClientStatusResponse, Status>> + Send>>);
+type Answers = Pin<Box<dyn Stream<Item = Result<ClientStatusResponse, Status>> + Send>>;
 
 impl Csds {
     /// Answers for `mesh`.
@@ -70,8 +60,12 @@ impl ClientStatusDiscoveryService for Csds {
         &self,
         request: Request<Streaming<ClientStatusRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let requests = request.into_inner();
-        Ok(Response::new(Answers { requests, mesh: self.mesh.clone(), answer: None }))
+        let mesh = self.mesh.clone();
+        let answers = request.into_inner().then(move |request| {
+            let mesh = mesh.clone();
+            async move { answer(mesh, request?).await }
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn fetch_client_status(
@@ -79,34 +73,6 @@ impl ClientStatusDiscoveryService for Csds {
         request: Request<ClientStatusRequest>,
     ) -> Result<Response<ClientStatusResponse>, Status> {
         answer(self.mesh.clone(), request.into_inner()).await.map(Response::new)
-    }
-}
-
-impl Stream for Answers {
-    type Item = Result<ClientStatusResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(Answer(future)) = &mut self.answer {
-                let answered = ready!(future.as_mut().poll(cx));
-                self.answer = None;
-                return Poll::Ready(Some(answered));
-            }
-            match ready!(Pin::new(&mut self.requests).poll_next(cx)) {
-                Some(Ok(request)) => {
-                    let mesh = self.mesh.clone();
-                    self.answer = Some(Answer(Box::pin(answer(mesh, request))));
-                }
-                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Answer")
     }
 }
 

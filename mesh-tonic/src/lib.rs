@@ -19,5 +19,5 @@ mod status;
 
 pub use self::body::ResponseBody;
 pub use self::channel::{Channel, ResponseFuture};
-pub use self::csds::{Answers, Csds};
+pub use self::csds::Csds;
 pub use self::status::{mesh_error, status};
