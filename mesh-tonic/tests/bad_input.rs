@@ -91,6 +91,9 @@ async fn garbage_closes_the_stream_and_changes_nothing() {
         assert!((2..100).contains(&attempts), "{attempts} attempts in two minutes");
         let error = mesh.report().await.unwrap().control_plane.unwrap().error.unwrap();
         assert!(error.contains(why), "{error}");
+        let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+        let is_news = |event: &Event| matches!(event, Event::ControlPlaneUp | Event::ControlPlaneDown(_));
+        assert!(!told.iter().any(is_news), "it is away as before: {told:?}");
     }
     *saboteur.bad.lock().unwrap() = None;
     world.cluster("new", &["10.0.0.2:80"]);
@@ -256,7 +259,9 @@ async fn a_storm_of_bad_versions_is_a_line_in_the_log_and_takes_no_room() {
     assert!(answers < 1000);
     let lines = log.take();
     assert!(lines.len() == 1 && lines[0].contains("resource refused"), "{lines:?}");
-    while events.try_recv().is_ok() {}
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let refused = told.iter().filter(|event| matches!(event, Event::Rejected { .. })).count();
+    assert_eq!(refused, 1000, "who watches is told of each");
     let report = mesh.report().await.unwrap();
     assert_eq!(report.resources.len(), 1, "whatever came was about one resource");
     assert_eq!(
