@@ -3,7 +3,8 @@
 //! where gRPC is silent.
 
 use bytes::Bytes;
-use mesh_core::resource::Kind;
+use mesh_core::resource::listener::{ChainAction, Listener};
+use mesh_core::resource::{Kind, Resource};
 use mesh_core::xds::kind::ResourceKind;
 use mesh_proto::envoy::config::cluster::v3 as cluster;
 use mesh_proto::envoy::config::core::v3 as core;
@@ -14,6 +15,7 @@ use mesh_proto::envoy::config::route::v3 as route;
 use mesh_proto::envoy::extensions::clusters::aggregate::v3 as aggregate;
 use mesh_proto::envoy::extensions::filters::http::rbac::v3 as rbac_filter;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use mesh_proto::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 use mesh_proto::envoy::extensions::load_balancing_policies as policies;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
@@ -455,6 +457,64 @@ fn listeners_of_servers() {
             "api_listener.api_listener.http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
         ),
     ]);
+}
+
+/// What a sidecar's listener says instead of the forwarding that one of its chains asks for.
+fn forwarding(specifier: Option<tcp::tcp_proxy::ClusterSpecifier>) -> Option<String> {
+    let proxy = tcp::TcpProxy { cluster_specifier: specifier, ..Default::default() };
+    let proxy = any("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", &proxy);
+    let mut listener = server(vec![chain(|chain| {
+        chain.filters[0].config_type = Some(listener::filter::ConfigType::TypedConfig(proxy));
+    })]);
+    listener.traffic_direction = core::TrafficDirection::Outbound as i32;
+    let bytes = Bytes::from(listener.encode_to_vec());
+    let Resource::Listener(read) = Kind::Listener.decode("x", &bytes, None).unwrap() else { unreachable!() };
+    let Listener::Server(read) = &*read else { panic!("not for sidecars") };
+    match &read.chains[0].action {
+        ChainAction::Tcp(proxy) => {
+            assert!(proxy.clusters.iter().all(|(name, weight)| !name.is_empty() && *weight > 0));
+            None
+        }
+        ChainAction::Other(why) => Some(why.to_string()),
+        ChainAction::Http(_) => panic!("not for bytes"),
+    }
+}
+
+#[test]
+fn chains_of_sidecars_that_cannot_be_used_are_left_out() {
+    use tcp::tcp_proxy::{ClusterSpecifier, WeightedCluster, weighted_cluster::ClusterWeight};
+    let weighted = |weights: &[(&str, u32)]| {
+        let clusters = weights.iter().map(|(name, weight)| ClusterWeight {
+            name: (*name).to_owned(),
+            weight: *weight,
+            ..Default::default()
+        });
+        Some(ClusterSpecifier::WeightedClusters(WeightedCluster { clusters: clusters.collect() }))
+    };
+    let sum = "filters[0].typed_config.weighted_clusters.clusters: the sum of the weights";
+    for (specifier, expected) in [
+        (Some(ClusterSpecifier::Cluster("a".into())), None),
+        (weighted(&[("a", u32::MAX), ("", 0)]), None),
+        (weighted(&[("a", u32::MAX), ("b", 1)]), Some(sum)),
+        (weighted(&[("a", 0), ("b", 0)]), Some(sum)),
+        (weighted(&[]), Some(sum)),
+        (
+            weighted(&[("a", 1), ("", 1)]),
+            Some("filters[0].typed_config.weighted_clusters.clusters[1].name: must"),
+        ),
+        (
+            Some(ClusterSpecifier::Cluster(String::new())),
+            Some("filters[0].typed_config.cluster: must not be"),
+        ),
+        (None, Some("filters[0].typed_config.cluster_specifier: is missing")),
+    ] {
+        let told = forwarding(specifier.clone());
+        let fits = match expected {
+            Some(start) => told.as_ref().is_some_and(|told| told.starts_with(start)),
+            None => told.is_none(),
+        };
+        assert!(fits, "{specifier:?}\n  expected {expected:?}\n  told     {told:?}");
+    }
 }
 
 fn action(change: impl FnOnce(&mut route::RouteAction)) -> route::Route {

@@ -232,10 +232,13 @@ fn weighted_clusters(proto: &proto::WeightedCluster) -> Checked<Vec<WeightedClus
         sum += u64::from(weight);
         clusters.push(weighted_cluster(cluster, weight).at_index("clusters", index)?);
     }
-    match sum {
-        0 => Err(Invalid::new("the sum of the weights is zero")).at("clusters"),
-        _ => check_sum(sum).at("clusters").map(|()| clusters),
-    }
+    check_shares(sum).at("clusters")?;
+    Ok(clusters)
+}
+
+/// Weights that clusters share requests by have a sum, and it fits 32 bits.
+pub(super) fn check_shares(sum: u64) -> Checked<()> {
+    if sum == 0 { Err(Invalid::new("the sum of the weights is zero")) } else { check_sum(sum) }
 }
 
 fn weighted_cluster(proto: &proto::weighted_cluster::ClusterWeight, weight: u32) -> Checked<WeightedCluster> {

@@ -10,6 +10,7 @@ use super::filter::Strictness;
 use super::hcm::HttpManager;
 use super::invalid::{At, Checked, Invalid, unpack};
 use super::providers::CertificateProviders;
+use super::route_action::check_shares;
 use super::tls::DownstreamTls;
 use crate::net::Address;
 use mesh_proto::envoy::config::core::v3::{CidrRange, TrafficDirection};
@@ -110,7 +111,7 @@ pub enum ChainAction {
 /// Where bytes are forwarded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpProxy {
-    /// The clusters and their weights.
+    /// The clusters and their weights. Never empty, no weight is zero, and the sum fits `u32`.
     pub clusters: Vec<(Arc<str>, u32)>,
 }
 
@@ -331,14 +332,26 @@ impl TcpProxy {
     fn from_proto(proto: &tcp::TcpProxy) -> Checked<Self> {
         use tcp::tcp_proxy::ClusterSpecifier;
         let clusters = match &proto.cluster_specifier {
-            Some(ClusterSpecifier::Cluster(name)) => vec![(name.as_str().into(), 1)],
-            Some(ClusterSpecifier::WeightedClusters(weighted)) => weighted
-                .clusters
-                .iter()
-                .map(|cluster| (cluster.name.as_str().into(), cluster.weight))
-                .collect(),
+            Some(ClusterSpecifier::Cluster(name)) => vec![(cluster_name(name).at("cluster")?, 1)],
+            Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+                weighted_clusters(weighted).at("weighted_clusters")?
+            }
             None => return Err(Invalid::new("is missing")).at("cluster_specifier"),
         };
         Ok(Self { clusters })
     }
+}
+
+fn weighted_clusters(proto: &tcp::tcp_proxy::WeightedCluster) -> Checked<Vec<(Arc<str>, u32)>> {
+    let mut clusters = Vec::with_capacity(proto.clusters.len());
+    for (index, cluster) in proto.clusters.iter().enumerate().filter(|(_, cluster)| cluster.weight > 0) {
+        let name = cluster_name(&cluster.name).at("name").at_index("clusters", index)?;
+        clusters.push((name, cluster.weight));
+    }
+    check_shares(clusters.iter().map(|(_, weight)| u64::from(*weight)).sum()).at("clusters")?;
+    Ok(clusters)
+}
+
+fn cluster_name(name: &str) -> Checked<Arc<str>> {
+    if name.is_empty() { Err(Invalid::new("must not be empty")) } else { Ok(name.into()) }
 }
