@@ -56,6 +56,27 @@ pub(crate) enum Read {
     Identities(Arc<Service>, Option<Arc<Identities>>),
 }
 
+impl Read {
+    /// About how much memory it takes, without what it shares with an index.
+    pub(crate) fn size(&self) -> usize {
+        fn texts(labels: &Labels) -> usize {
+            labels.iter().map(|(key, value)| 2 * size_of::<String>() + key.len() + value.len()).sum()
+        }
+        let more = match self {
+            Self::Home { namespace, domain } => namespace.len() + domain.len(),
+            Self::InNamespace(name, _) | Self::Service(name, _) => name.len(),
+            Self::HasLabels(labels, _) => texts(labels),
+            Self::Label(key, value) => key.len() + value.as_ref().map_or(0, String::len),
+            Self::Locality(Locality { region, zone, subzone }) => region.len() + zone.len() + subzone.len(),
+            Self::Neighbours(_, seen) => seen.as_deref().map_or(0, size_of_val),
+            Self::Rules(_, rules) => size_of_val(rules.as_slice()),
+            Self::AllRules(seen) => seen.as_deref().map_or(0, size_of_val),
+            Self::Mesh(_) | Self::Policy(..) | Self::Endpoints(..) | Self::Identities(..) => 0,
+        };
+        size_of::<Self>() + more
+    }
+}
+
 /// What one client sees.
 pub(crate) struct View<'a> {
     index: &'a Index,
@@ -70,7 +91,9 @@ impl<'a> View<'a> {
 
     /// Everything that was looked at.
     pub(crate) fn into_reads(self) -> Vec<Read> {
-        self.reads.into_inner()
+        let mut reads = self.reads.into_inner();
+        reads.shrink_to_fit();
+        reads
     }
 
     fn log(&self, read: Read) {

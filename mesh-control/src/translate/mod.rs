@@ -3,6 +3,7 @@
 //! Nothing is translated before somebody asks. A translation looks at the index through a log (`index::View`); its
 //! result is kept together with that log, and holds for every client and every later configuration to which all that was
 //! looked at looks the same. So one encoding serves all clients that see the same, and a change touches what it concerns.
+//! What is kept is bounded ([`MAX_KEPT_ANSWERS`]), whatever clients ask for.
 
 mod action;
 mod base64;
@@ -28,6 +29,7 @@ mod testing;
 mod tls;
 mod virtual_service;
 
+pub use self::cache::MAX_KEPT_ANSWERS;
 pub use self::kind::Kind;
 pub use self::node::{Locality, NodeView};
 

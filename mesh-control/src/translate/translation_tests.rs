@@ -144,3 +144,57 @@ spec: {hosts: [a.example], http: [{match: [{sourceLabels: {app: a}}], directResp
     assert!(ask("shop").bytes.len() > 10);
     assert_ne!(ask("shop").bytes, ask("other").bytes);
 }
+
+#[test]
+fn what_is_kept_is_bounded_however_many_names_are_asked_for() {
+    const LIMIT: usize = 256 << 10;
+    let first = Translation {
+        cache: Cache::new(LIMIT),
+        ..Translation::new(&config(3, None), &MeshConfig::default())
+    };
+    let ask = |translation: &Translation, client: &NodeView, kind, name: &str| {
+        translation.resource(client, kind, name).expect("there is an answer for every name of this form")
+    };
+    let client = node("shop");
+    let wanted = ask(&first, &client, Kind::Route, &name(Kind::Route, 1));
+    let mut most = 0;
+    for number in 0..2000 {
+        let unknown = format!("outbound|80||nobody{number}.example");
+        ask(&first, &client, Kind::Route, &unknown);
+        ask(&first, &client, Kind::Endpoint, &unknown);
+        // A service that is there, written in another way each time, and clients that are never the same.
+        let letters = "s1.shop.svc.cluster.local".char_indices();
+        let written = letters.map(|(bit, letter)| match number >> bit & 1 {
+            1 => letter.to_ascii_uppercase(),
+            _ => letter,
+        });
+        ask(&first, &client, Kind::Listener, &format!("{}:80", written.collect::<String>()));
+        ask(&first, &node(&format!("n{number}")), Kind::Route, &name(Kind::Route, 2));
+        // What is asked for again and again stays.
+        let again = ask(&first, &client, Kind::Route, &name(Kind::Route, 1));
+        assert!(is_same_buffer(&wanted, &again), "{number}");
+        if number % 50 == 0 {
+            let (count, size) = first.cache.extent();
+            assert!(size <= LIMIT, "{size} after {number}");
+            most = most.max(count);
+        }
+    }
+    assert!(most > 100, "only {most} answers were kept");
+    // The next configuration begins with what is left, and has the same bound.
+    let second = first.next(&config(3, Some(0)), &MeshConfig::default());
+    assert!(is_same_buffer(&wanted, &ask(&second, &client, Kind::Route, &name(Kind::Route, 1))));
+    for number in 0..2000 {
+        ask(&second, &client, Kind::Endpoint, &format!("outbound|80||other{number}.example"));
+    }
+    assert!(second.cache.extent().1 <= LIMIT);
+}
+
+#[test]
+fn an_answer_larger_than_the_bound_is_given_and_not_kept() {
+    let translation =
+        Translation { cache: Cache::new(1), ..Translation::new(&config(1, None), &MeshConfig::default()) };
+    for _ in 0..2 {
+        assert!(translation.resource(&node("shop"), Kind::Route, &name(Kind::Route, 0)).is_some());
+        assert_eq!(translation.cache.extent(), (0, 0));
+    }
+}
