@@ -94,7 +94,8 @@ fn join_match(outer: &HttpMatch, inner: &HttpMatch) -> HttpMatch {
     }
 }
 
-/// Whether the inner match is narrower than the outer one, wherever both say something.
+/// Whether the inner match is narrower than the outer one, wherever both say something; and of the namespace that the
+/// outer one names, the inner one must name the same.
 fn fits(outer: &HttpMatch, inner: &HttpMatch) -> bool {
     let narrower = |outer: &Option<StringMatch>, inner: &Option<StringMatch>| match (outer, inner) {
         (Some(outer), Some(inner)) => is_narrower(outer, inner),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 /// The domain of every service of the cluster.
-const CLUSTER_DOMAIN: &str = "svc.cluster.local";
+pub(crate) const CLUSTER_DOMAIN: &str = "svc.cluster.local";
 
 /// The whole name of a host that an object in `namespace` names. A name with a dot counts as whole, and so does an address.
 pub(super) fn complete(host: &str, namespace: &str) -> String {

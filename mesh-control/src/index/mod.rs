@@ -14,7 +14,7 @@ mod service;
 mod view;
 
 pub(crate) use self::endpoint::{Address, CLUSTER, Endpoint};
-pub(crate) use self::hosts::covers;
+pub(crate) use self::hosts::{CLUSTER_DOMAIN, covers};
 pub(crate) use self::policy::Policy;
 pub(crate) use self::protocol::Protocol;
 pub(crate) use self::rules::Rules;

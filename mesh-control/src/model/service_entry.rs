@@ -1,6 +1,6 @@
 //! ServiceEntry: a service, its ports and where it runs.
 
-use super::values::{Labels, Selector};
+use super::values::Selector;
 use super::workload_entry::WorkloadEntry;
 use serde::Deserialize;
 
@@ -68,12 +68,4 @@ pub enum Resolution {
     DnsRoundRobin,
     /// By DNS at the time of each request, for wildcard hosts.
     DynamicDns,
-}
-
-impl WorkloadEntry {
-    /// Whether these labels are among its own.
-    #[must_use]
-    pub fn has_labels(&self, wanted: &Labels) -> bool {
-        super::values::subset(wanted, &self.labels)
-    }
 }

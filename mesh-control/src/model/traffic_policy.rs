@@ -26,6 +26,14 @@ pub struct TrafficPolicy {
     pub retry_budget: Option<Unused<RetryBudget>>,
 }
 
+impl TrafficPolicy {
+    /// What holds for a port instead, if anything is said for it.
+    #[must_use]
+    pub fn of_port(&self, number: u32) -> Option<&PortPolicy> {
+        self.port_level_settings.iter().find(|it| it.port.is_some_and(|port| port.number == number))
+    }
+}
+
 /// What holds for one port.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -5,7 +5,7 @@ use super::merged::merged;
 use super::{locality, proto};
 use crate::index::{Address, CLUSTER, Endpoint, Policy, View};
 use crate::model::parts::Parts;
-use crate::model::traffic_policy::{PortPolicy, TlsMode};
+use crate::model::traffic_policy::TlsMode;
 use crate::translate::Locality;
 use endpoint::lb_endpoint::HostIdentifier;
 use mesh_proto::envoy::config::core::v3 as core;
@@ -72,9 +72,8 @@ fn tls_mode(policy: &Policy, subset: &str, port: u32) -> Option<TlsMode> {
         "" => policy.traffic_policy.as_ref(),
         name => policy.subset(name)?.traffic_policy.as_ref(),
     }?;
-    let is_it = |it: &&PortPolicy| it.port.is_some_and(|it| it.number == port);
-    let of_port = traffic.port_level_settings.iter().filter(is_it).find_map(|it| it.tls.as_ref());
-    of_port.or(traffic.tls.as_ref()).map(|tls| tls.mode)
+    let own = traffic.of_port(port).and_then(|it| it.tls.as_ref());
+    own.or(traffic.tls.as_ref()).map(|tls| tls.mode)
 }
 
 fn locality_endpoints(group: &Group<'_>, tls: Option<TlsMode>) -> endpoint::LocalityLbEndpoints {

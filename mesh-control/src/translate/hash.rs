@@ -2,7 +2,7 @@
 
 use super::proto;
 use crate::index::Policy;
-use crate::model::traffic_policy::{ConsistentHash, LoadBalancer, PortPolicy, TrafficPolicy};
+use crate::model::traffic_policy::{ConsistentHash, TrafficPolicy};
 use crate::model::virtual_service::Destination;
 use hash_policy::PolicySpecifier;
 use mesh_proto::envoy::config::route::v3::route_action::{HashPolicy, hash_policy};
@@ -10,7 +10,7 @@ use mesh_proto::envoy::config::route::v3::route_action::{HashPolicy, hash_policy
 /// For a route to a service at a port.
 pub(super) fn of_service(policy: &Policy, port: u32) -> Option<HashPolicy> {
     let traffic = policy.traffic_policy.as_ref()?;
-    of_port(traffic, Some(port)).or_else(|| of_balancer(traffic.load_balancer.as_ref())).and_then(policy_of)
+    most_specific(traffic, Some(port)).and_then(policy_of)
 }
 
 /// For a destination. What is said for a port counts only if the destination names it; the most specific that says anything counts.
@@ -21,19 +21,14 @@ pub(super) fn of_destination<'a>(
     let port = destination.port.map(|port| port.number);
     let whole = policy.traffic_policy.as_ref();
     let subset = policy.subset(&destination.subset).and_then(|subset| subset.traffic_policy.as_ref());
-    let levels = [subset, whole].into_iter().flatten();
-    let mut found =
-        levels.filter_map(|it| of_port(it, port).or_else(|| of_balancer(it.load_balancer.as_ref())));
-    found.next()
+    [subset, whole].into_iter().flatten().find_map(|policy| most_specific(policy, port))
 }
 
-fn of_port(policy: &TrafficPolicy, port: Option<u32>) -> Option<&ConsistentHash> {
-    let is_it = |it: &&PortPolicy| port.is_some() && it.port.map(|port| port.number) == port;
-    of_balancer(policy.port_level_settings.iter().find(is_it)?.load_balancer.as_ref())
-}
-
-fn of_balancer(balancer: Option<&LoadBalancer>) -> Option<&ConsistentHash> {
-    balancer?.consistent_hash.as_ref()
+/// What is said for the port, else what is said for all.
+fn most_specific(policy: &TrafficPolicy, port: Option<u32>) -> Option<&ConsistentHash> {
+    let own = port.and_then(|port| policy.of_port(port)).and_then(|it| it.load_balancer.as_ref());
+    let mut balancers = own.into_iter().chain(&policy.load_balancer);
+    balancers.find_map(|balancer| balancer.consistent_hash.as_ref())
 }
 
 /// What a route is told of it; `None` if it does not say what to hash.

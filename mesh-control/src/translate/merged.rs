@@ -13,6 +13,5 @@ pub(super) fn merged<'a>(policy: &'a Policy, subset: &str, port: u32) -> Parts<'
 
 /// What is said for a port replaces everything, parts that are not mentioned too.
 fn over<'a>(below: Parts<'a>, policy: &'a TrafficPolicy, port: u32) -> Parts<'a> {
-    let own = policy.port_level_settings.iter().find(|it| it.port.is_some_and(|it| it.number == port));
-    own.map_or_else(|| Parts::from(policy).or(below), Parts::from)
+    policy.of_port(port).map_or_else(|| Parts::from(policy).or(below), Parts::from)
 }

@@ -1,12 +1,12 @@
 //! Who asks, as istiod reads a node.
 
+use crate::index::CLUSTER_DOMAIN;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::google::protobuf::{Struct, value::Kind as Value};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 const DEFAULT_NAMESPACE: &str = "default";
-const DEFAULT_DOMAIN: &str = "svc.cluster.local";
 
 /// Where something runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,7 +88,7 @@ impl NodeView {
             namespace: namespace.to_owned(),
             domain: match domain.contains(".svc.") {
                 true => domain.to_owned(),
-                false => format!("{namespace}.{DEFAULT_DOMAIN}"),
+                false => format!("{namespace}.{CLUSTER_DOMAIN}"),
             },
             labels,
             locality,
@@ -127,7 +127,7 @@ fn labels(metadata: Option<&Struct>) -> BTreeMap<String, String> {
 }
 
 /// The locality that labels tell: of Kubernetes' nodes, else one label with all parts.
-pub(crate) fn locality_of_labels(labels: &BTreeMap<String, String>) -> Option<Locality> {
+fn locality_of_labels(labels: &BTreeMap<String, String>) -> Option<Locality> {
     let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
     let own = Locality {
         region: label("topology.kubernetes.io/region"),
