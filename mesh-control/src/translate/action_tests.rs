@@ -176,3 +176,32 @@ fn names_of_matches_follow_the_name_of_their_route() {
     let names: Vec<String> = routes(text, "").into_iter().map(|route| route.name).collect();
     assert_eq!(names, ["r.m", "r", ".x", ""]);
 }
+
+#[test]
+fn the_redirects_that_cannot_be_written_are_those_that_are_warned_of() {
+    for code in 300..400 {
+        let rule = format!("{{redirect: {{uri: /x, redirectCode: {code}}}}}");
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\n\
+             spec: {{hosts: [a.example], http: [{rule}]}}\n"
+        );
+        let (_, problems) = crate::model::Config::parse([("f", text.as_str())]);
+        let is_written = routes(&rule, "").remove(0).action.is_some();
+        assert_eq!(is_written, problems.is_empty(), "{code}: {problems}");
+    }
+}
+
+#[test]
+fn a_delay_without_time_is_left_out_and_an_abort_stays() {
+    use mesh_proto::envoy::extensions::filters::http::fault::v3::HttpFault;
+    use prost::Message;
+    let fault = |fault: &str| {
+        let text = format!("{{fault: {{{fault}}}, route: [{{destination: {{host: a.example}}}}]}}");
+        let configs = routes(&text, "").remove(0).typed_per_filter_config;
+        HttpFault::decode(configs["envoy.filters.http.fault"].value.as_slice()).unwrap()
+    };
+    let both = fault("delay: {percentage: {value: 5}}, abort: {httpStatus: 503, percentage: {value: 5}}");
+    assert!(both.delay.is_none() && both.abort.is_some());
+    let told = fault("delay: {percentage: {value: 5}, fixedDelay: 1s}").delay.unwrap();
+    assert!(told.fault_delay_secifier.is_some());
+}

@@ -14,14 +14,16 @@ pub(super) const FILTER: &str = "envoy.filters.http.fault";
 pub(super) const CORS_FILTER: &str = "envoy.filters.http.cors";
 
 pub(super) fn fault(fault: &Fault) -> Any {
-    let delay = fault.delay.as_ref().map(|delay| common::FaultDelay {
-        percentage: Some(match delay.percentage {
-            None => proto::whole_percent(u32::try_from(delay.percent).unwrap_or(0)),
-            Some(percentage) => proto::percent(percentage.value),
-        }),
-        fault_delay_secifier: delay
-            .fixed_delay
-            .map(|fixed| common::fault_delay::FaultDelaySecifier::FixedDelay(proto::duration(fixed))),
+    let delay = fault.delay.as_ref().and_then(|delay| {
+        // A delay that says no time would be refused, and all the routes with it.
+        let fixed = common::fault_delay::FaultDelaySecifier::FixedDelay(proto::duration(delay.fixed_delay?));
+        Some(common::FaultDelay {
+            percentage: Some(match delay.percentage {
+                None => proto::whole_percent(u32::try_from(delay.percent).unwrap_or(0)),
+                Some(percentage) => proto::percent(percentage.value),
+            }),
+            fault_delay_secifier: Some(fixed),
+        })
     });
     let abort = fault.abort.as_ref().and_then(|abort| {
         let grpc = abort.grpc_status.as_deref();

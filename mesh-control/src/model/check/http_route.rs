@@ -32,6 +32,8 @@ const METHODS: [&str; 10] =
 /// The largest body of a direct response, and the size from which one is large.
 const MAX_BODY: usize = 1 << 20;
 const LARGE_BODY: usize = 100 << 10;
+/// The statuses that xDS has words for, and 0, which stands for the first.
+const SENT_REDIRECTS: [u32; 6] = [0, 301, 302, 303, 307, 308];
 /// istiod speaks of 200-599, and takes 600.
 const STATUSES: std::ops::RangeInclusive<i64> = 200..=600;
 
@@ -165,19 +167,27 @@ fn fault(fault: &Fault, check: &mut Check) {
     }
     if let Some(delay) = &fault.delay {
         check.within("delay", |check| {
-            if let Some(percentage) = delay.percentage {
-                check.must("percentage.value", names::percent(percentage.value));
+            match delay.percentage {
+                Some(percentage) => check.must("percentage.value", names::percent(percentage.value)),
+                None if delay.percent == 0 => check.warn("", "delays nothing without percentage"),
+                None => {}
+            }
+            if delay.percent != 0 {
+                check.warn("percent", "an old form of percentage");
             }
             check.duration("fixedDelay", delay.fixed_delay);
             if delay.exponential_delay.is_some() {
                 check.error("exponentialDelay", "is not supported");
+            } else if delay.fixed_delay.is_none() {
+                check.warn("", "has no effect without fixedDelay");
             }
         });
     }
     if let Some(abort) = &fault.abort {
         check.within("abort", |check| {
-            if let Some(percentage) = abort.percentage {
-                check.must("percentage.value", names::percent(percentage.value));
+            match abort.percentage {
+                Some(percentage) => check.must("percentage.value", names::percent(percentage.value)),
+                None => check.warn("", "aborts nothing without percentage"),
             }
             if let Some(code) = abort.http_status {
                 status("httpStatus", i64::from(code), check);
@@ -219,6 +229,7 @@ fn status(field: &str, code: i64, check: &mut Check) {
 }
 
 fn cors(cors: &Cors, check: &mut Check) {
+    check.warn("", "not acted on by clients that route themselves: it is for what answers browsers");
     for (index, origin) in cors.allow_origins.iter().enumerate() {
         let field = format!("allowOrigins[{index}]");
         if origin.exact.as_deref().is_none_or(str::is_empty)
@@ -269,8 +280,12 @@ fn redirect(redirect: &Redirect, check: &mut Check) {
     if let Some(port) = redirect.port.filter(|port| *port != 0) {
         check.port("port", port);
     }
-    if redirect.redirect_code != 0 && !(300..400).contains(&redirect.redirect_code) {
-        check.error("redirectCode", format!("{} is no status of a redirect", redirect.redirect_code));
+    let code = redirect.redirect_code;
+    if code != 0 && !(300..400).contains(&code) {
+        check.error("redirectCode", format!("{code} is no status of a redirect"));
+    } else if !SENT_REDIRECTS.contains(&code) {
+        let known = "write 301, 302, 303, 307 or 308";
+        check.warn("redirectCode", format!("xDS has no word for {code}, and requests will fail; {known}"));
     }
     if !matches!(redirect.scheme.as_str(), "" | "http" | "https") {
         check.error("scheme", "must be http or https");

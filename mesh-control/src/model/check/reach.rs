@@ -54,13 +54,21 @@ fn covers(one: &HttpMatch, other: &HttpMatch) -> bool {
 mod tests {
     use crate::model::Config;
 
-    /// The places that are warned of in a VirtualService with these rules.
+    /// Marks a rule whose requests another VirtualService takes.
+    const DELEGATED: &str = " delegated";
+
+    /// The places that are warned of in a VirtualService with these rules, each given by its matches.
     fn places(rules: &[&str]) -> String {
         let rules: Vec<String> = rules
             .iter()
-            .map(|it| match *it {
-                "" => "{route: [{destination: {host: a}}]}".to_owned(),
-                it => format!("{{match: [{it}], route: [{{destination: {{host: a}}}}]}}"),
+            .map(|it| {
+                let (matches, action) = match it.strip_suffix(DELEGATED) {
+                    Some(matches) => (matches, "delegate: {name: b}"),
+                    None => (*it, "route: [{destination: {host: a}}]"),
+                };
+                let matches =
+                    if matches.is_empty() { String::new() } else { format!("match: [{matches}], ") };
+                format!("{{{matches}{action}}}")
             })
             .collect();
         let text = format!(
@@ -91,6 +99,26 @@ mod tests {
             (vec!["{uri: {prefix: /ab}}", A], ""),
             (vec![A, "{uri: {prefix: /ab}, method: {exact: GET}}"], ""),
             (vec![A, "{uri: {prefix: /ab}, port: 80}"], ""),
+        ] {
+            assert_eq!(places(&rules), wanted, "{rules:?}");
+        }
+    }
+
+    /// The VirtualService that it leads to may leave over what it does not match itself.
+    #[test]
+    fn what_stands_behind_a_delegation_may_still_be_reached() {
+        const A: &str = "{uri: {prefix: /a}}";
+        const A_DELEGATED: &str = "{uri: {prefix: /a}} delegated";
+        for (rules, wanted) in [
+            (vec![DELEGATED, ""], ""),
+            (vec![DELEGATED, A, ""], ""),
+            (vec!["", DELEGATED], "[1]"),
+            (vec![A_DELEGATED, A], ""),
+            (vec![A_DELEGATED, A_DELEGATED], ""),
+            (vec![A_DELEGATED, "{uri: {prefix: /ab}}"], ""),
+            (vec![A, A_DELEGATED], "[1].match[0] [1]"),
+            (vec![A, "{uri: {prefix: /ab}} delegated"], "[1].match[0]"),
+            (vec![DELEGATED, "", A], "[2]"),
         ] {
             assert_eq!(places(&rules), wanted, "{rules:?}");
         }

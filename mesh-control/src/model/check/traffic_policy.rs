@@ -63,6 +63,18 @@ fn consistent_hash(hash: &ConsistentHash, check: &mut Check) {
             check.error("minimumRingSize", "give either minimumRingSize or ringHash or maglev");
         }
     }
+    let hashed = [
+        hash.http_header_name.as_ref().is_some_and(|name| !name.is_empty()),
+        hash.http_cookie.is_some(),
+        hash.use_source_ip.is_some(),
+        hash.http_query_parameter_name.is_some(),
+    ];
+    if !hashed.contains(&true) {
+        check.warn(
+            "",
+            "hashes nothing: give httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName",
+        );
+    }
     if let Some(cookie) = &hash.http_cookie {
         check.within("httpCookie", |check| {
             if cookie.name.is_empty() {
@@ -259,9 +271,13 @@ fn tls(tls: &Tls, check: &mut Check) {
     if matches!(tls.mode, TlsMode::Simple | TlsMode::Mutual) {
         check.warn("mode", "not acted on yet: calls go in plain text");
     }
-    // The mesh's own certificates are used whatever is written here.
-    if tls.mode == TlsMode::IstioMutual {
-        return;
+    match tls.mode {
+        TlsMode::Disable => without_effect(tls, "has no effect with mode DISABLE", check),
+        TlsMode::IstioMutual => {
+            without_effect(tls, "has no effect with mode ISTIO_MUTUAL: the mesh says who is who", check);
+            return;
+        }
+        TlsMode::Simple | TlsMode::Mutual => {}
     }
     if matches!(tls.mode, TlsMode::Simple | TlsMode::Mutual)
         && !tls.credential_name.is_empty()
@@ -276,6 +292,24 @@ fn tls(tls: &Tls, check: &mut Check) {
             if file.is_empty() {
                 check.error(field, "required for MUTUAL");
             }
+        }
+    }
+}
+
+/// Warns of everything but the mode.
+fn without_effect(tls: &Tls, why: &str, check: &mut Check) {
+    for (field, given) in [
+        ("clientCertificate", !tls.client_certificate.is_empty()),
+        ("privateKey", !tls.private_key.is_empty()),
+        ("caCertificates", !tls.ca_certificates.is_empty()),
+        ("credentialName", !tls.credential_name.is_empty()),
+        ("subjectAltNames", !tls.subject_alt_names.is_empty()),
+        ("sni", !tls.sni.is_empty()),
+        ("insecureSkipVerify", tls.insecure_skip_verify == Some(true)),
+        ("caCrl", !tls.ca_crl.is_empty()),
+    ] {
+        if given {
+            check.warn(field, why);
         }
     }
 }

@@ -25,6 +25,9 @@ pub(in super::super) fn virtual_service(service: &VirtualService, meta: &Meta, c
     }
     hosts(service, check);
     gateways(&service.gateways, check);
+    if !service.is_for_mesh() {
+        check.warn("gateways", "not acted on: without `mesh` among them, the rules are for gateways only");
+    }
     if service.http.is_empty() && tls.is_empty() && tcp.is_empty() {
         check.error("http", "give rules in http, tls or tcp");
     }

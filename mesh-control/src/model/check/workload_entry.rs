@@ -26,14 +26,16 @@ pub(super) fn address_given(entry: &WorkloadEntry, check: &mut Check) -> bool {
 }
 
 /// An IP address, a host name or a socket.
-pub(super) fn address(address: &str, check: &mut Check) {
-    let path = address.strip_prefix("unix://");
-    let good = match path {
-        Some(_) => return,
-        None => address.parse::<IpAddr>().is_ok() || names::fqdn(address).is_ok(),
-    };
-    if !good {
-        check.error("address", format!("{address:?} is neither an IP address nor a domain name"));
+fn address(address: &str, check: &mut Check) {
+    if address.starts_with("unix://") {
+        check.warn("address", "not acted on: a socket is an endpoint only where it stands in a ServiceEntry");
+    } else if address.parse::<IpAddr>().is_err() {
+        match names::fqdn(address) {
+            Ok(()) => check.warn("address", "not acted on yet: only IP addresses are endpoints"),
+            Err(_) => {
+                check.error("address", format!("{address:?} is neither an IP address nor a domain name"));
+            }
+        }
     }
 }
 
