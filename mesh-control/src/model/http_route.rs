@@ -1,5 +1,6 @@
 //! One HTTP rule of a VirtualService.
 
+use super::base64::Base64;
 use super::values::{Duration, Labels, Percent, StringMatch};
 use super::virtual_service::Destination;
 use serde::Deserialize;
@@ -184,7 +185,7 @@ pub struct Body {
     /// As text.
     pub string: Option<String>,
     /// Or in Base64.
-    pub bytes: Option<String>,
+    pub bytes: Option<Base64>,
 }
 
 /// Another VirtualService.

@@ -4,6 +4,7 @@
 //! istiod checks them (`check`). Every field of a kind is known, so that a misspelt one is an error; a field that nothing
 //! acts on yet has the type [`values::Unused`] and is warned of.
 
+mod base64;
 mod check;
 mod decode;
 pub mod destination_rule;
@@ -23,6 +24,7 @@ pub mod virtual_service;
 pub mod workload_entry;
 mod yaml;
 
+pub use self::base64::Base64;
 pub use self::load::Config;
 pub use self::mesh_config::MeshConfig;
 pub use self::meta::{Meta, Object};

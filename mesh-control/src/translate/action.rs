@@ -209,12 +209,7 @@ fn redirect(redirect: &Redirect, listener_port: u32) -> Option<route::RedirectAc
 fn direct_response(response: &DirectResponse) -> route::DirectResponseAction {
     let body = response.body.as_ref().and_then(|body| {
         let text = body.string.clone().map(core::data_source::Specifier::InlineString);
-        let bytes = || {
-            body.bytes
-                .as_deref()
-                .and_then(super::base64::decode)
-                .map(core::data_source::Specifier::InlineBytes)
-        };
+        let bytes = || body.bytes.clone().map(|bytes| core::data_source::Specifier::InlineBytes(bytes.0));
         Some(core::DataSource { specifier: Some(text.or_else(bytes)?), ..Default::default() })
     });
     route::DirectResponseAction { status: response.status, body, ..Default::default() }

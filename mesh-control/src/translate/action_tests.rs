@@ -192,6 +192,21 @@ fn the_redirects_that_cannot_be_written_are_those_that_are_warned_of() {
 }
 
 #[test]
+fn an_answer_has_the_bytes_that_are_written() {
+    let body = |body: &str| {
+        let text = format!("{{directResponse: {{status: 200, body: {{{body}}}}}}}");
+        match routes(&text, "").remove(0).action {
+            Some(Action::DirectResponse(it)) => it.body.and_then(|body| body.specifier),
+            other => panic!("{other:?}"),
+        }
+    };
+    use self::core::data_source::Specifier;
+    assert_eq!(body("string: hello"), Some(Specifier::InlineString("hello".into())));
+    assert_eq!(body("bytes: _-8="), Some(Specifier::InlineBytes(vec![0xff, 0xef])));
+    assert_eq!(body(""), None);
+}
+
+#[test]
 fn a_delay_without_time_is_left_out_and_an_abort_stays() {
     use mesh_proto::envoy::extensions::filters::http::fault::v3::HttpFault;
     use prost::Message;

@@ -6,7 +6,6 @@
 //! What is kept is bounded ([`MAX_KEPT_ANSWERS`]), whatever clients ask for.
 
 mod action;
-mod base64;
 mod cache;
 mod cluster;
 mod domains;

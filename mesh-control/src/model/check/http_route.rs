@@ -208,8 +208,7 @@ fn fault(fault: &Fault, check: &mut Check) {
 
 fn direct_response(response: &DirectResponse, check: &mut Check) {
     status("status", i64::from(response.status), check);
-    // Four digits of Base64 are three bytes.
-    let bytes = |body: &Body| body.bytes.as_ref().map(|digits| digits.trim_end_matches('=').len() / 4 * 3);
+    let bytes = |body: &Body| body.bytes.as_ref().map(|bytes| bytes.0.len());
     let size = response.body.as_ref().and_then(|body| body.string.as_ref().map(String::len).or(bytes(body)));
     match size {
         Some(size) if size > MAX_BODY => {

@@ -236,3 +236,20 @@ fn workloads_that_are_no_endpoints_are_warned_of() {
         assert_eq!(warned("WorkloadEntry", &format!("address: {address}"), ""), fields, "{address}");
     }
 }
+
+#[test]
+fn bytes_of_an_answer_must_be_base64() {
+    let answer = |bytes: &str| {
+        problems(
+            "VirtualService",
+            &format!("hosts: [a], http: [{{directResponse: {{status: 200, body: {{bytes: {bytes}}}}}}}]"),
+        )
+    };
+    assert!(answer("aGVsbG8=").is_empty());
+    let told = answer("'not it'").errors;
+    let field = "f:4: VirtualService shop/a: spec.http[0].directResponse.body.bytes: is not Base64: ";
+    assert!(told.len() == 1 && told[0].starts_with(field), "{told:?}");
+    // What counts for the size is what is sent.
+    let size = |bytes: usize| answer(&"A".repeat(bytes / 3 * 4)).errors.len();
+    assert_eq!((size((1 << 20) - 1), size((1 << 20) + 2)), (0, 1));
+}
