@@ -2,6 +2,7 @@
 
 use mesh_core::bootstrap::DiskCache;
 use mesh_core::resource::Kind;
+use mesh_core::xds::UNLISTED_GRACE;
 use mesh_core::{Bootstrap, Mesh, mesh};
 use mesh_proto::ads::{Any, DeltaDiscoveryResponse, DiscoveryResponse};
 use mesh_proto::envoy::config::listener::v3::Listener;
@@ -16,7 +17,7 @@ use prost::Message as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mesh-core/tests/recorded/scenarios");
 
@@ -279,4 +280,46 @@ async fn a_sidecar_starts_from_disk() {
     sleep(Duration::from_secs(20)).await;
     assert_eq!(names(&mesh, Kind::Cluster).await, clusters[1..]);
     call(&mesh, TARGETS[0]).await.unwrap();
+}
+
+/// No mark says which response of a list is the last, and a call waits for the one that has what it needs.
+#[tokio::test(start_paused = true)]
+async fn a_list_may_come_in_several_responses() {
+    let net = VirtualNet::default();
+    let control = control(&["rds", "eds"]);
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = backends(&net);
+    let mesh = mesh(&net);
+    let calls = TARGETS.map(|target| {
+        let mesh = mesh.clone();
+        tokio::spawn(async move { call(&mesh, target).await })
+    });
+    let lists = ["lds", "cds"]
+        .map(|kind| resources(&Path::new(RECORDED).join("basic/sidecar").join(kind).with_extension("pb")));
+    for part in 0..3 {
+        sleep(UNLISTED_GRACE - Duration::from_millis(10)).await;
+        let of_list = |list: &Vec<Any>| list[part * list.len() / 3..(part + 1) * list.len() / 3].to_vec();
+        control.set(lists.iter().flat_map(of_list));
+    }
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_list_lacks_is_told_once_it_is_complete() {
+    for (kinds, why) in [
+        (&["lds", "rds", "eds"][..], "does not exist: the control plane answered without it"),
+        (&["rds", "eds", "cds"][..], "no Listener of the control plane takes"),
+    ] {
+        let net = VirtualNet::default();
+        let control = control(kinds);
+        let _server = control.serve_on(net.listen(CONTROL_PLANE));
+        let mesh = mesh(&net);
+        let start = Instant::now();
+        let told = call(&mesh, TARGETS[0]).await.unwrap_err();
+        assert!(told.contains(why), "{told}");
+        let took = start.elapsed();
+        assert!(took >= UNLISTED_GRACE && took < 2 * UNLISTED_GRACE, "{took:?}");
+    }
 }

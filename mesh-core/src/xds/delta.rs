@@ -145,6 +145,9 @@ impl Delta {
         let mut refusals = Refusals::default();
         table.receive(now, Protocol::Delta, response, &mut refusals);
         table.note_unmentioned(now);
+        if table.is_wildcard() && !self.everything {
+            table.listing.part(now, table.features.resource_timeout());
+        }
         let refused = refusals.finish();
         self.pace.heard(now, table.has_changed(), refused.is_some());
         if refused.is_none() {

@@ -1,9 +1,11 @@
 //! The delta session against scripted events, in virtual time.
 
-use crate::xds::RESOURCE_TIMEOUT;
 use crate::xds::cache::Absence;
+use crate::xds::features::Features;
 use crate::xds::fixture::Toy::{Part, Whole};
 use crate::xds::fixture::{Fixture, resource};
+use crate::xds::in_process::Protocol;
+use crate::xds::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
 use mesh_proto::ads::{Any, DeltaDiscoveryRequest, Resource};
 use std::time::Duration;
 
@@ -229,4 +231,41 @@ fn a_resource_refused_for_its_type_is_accepted_once_the_type_is_right() {
     assert_eq!(f.send_delta(Part, vec![right], &[]), ["a"]);
     assert_eq!(f.value(Part, "a"), Some(1));
     assert!(f.session.get(Part, "a").unwrap().rejection.is_none());
+}
+
+#[test]
+fn a_list_may_come_in_parts_with_time_between() {
+    let mut f = Fixture::with(Protocol::Delta, Features::default());
+    f.session.add_all(Whole);
+    f.open();
+    f.delta_request();
+    let step = UNLISTED_GRACE - Duration::from_millis(1);
+    for name in ["a", "b", "c"] {
+        assert!(f.fire_at(step).is_empty());
+        assert_eq!(f.send_delta(Whole, vec![resource(Whole, name, "1", 1)], &[]), [name]);
+        assert!(!f.session.lists_all(Whole), "more may follow {name}");
+    }
+    f.fire_at(step);
+    assert!(!f.session.lists_all(Whole));
+    assert_eq!(f.session.next_timer(), Some(f.now + Duration::from_millis(1)));
+    f.fire_at(Duration::from_millis(1));
+    assert!(f.session.lists_all(Whole), "what has not come by now is not there");
+    f.reopen();
+    assert!(f.session.lists_all(Whole), "a stream that ends takes nothing back");
+}
+
+#[test]
+fn a_list_that_breaks_off_says_nothing_of_what_it_lacks() {
+    let mut f = Fixture::with(Protocol::Delta, Features::default());
+    f.session.add_all(Whole);
+    f.open();
+    f.delta_request();
+    f.send_delta(Whole, vec![resource(Whole, "a", "1", 1)], &[]);
+    f.reopen();
+    f.fire_at(RESOURCE_TIMEOUT);
+    assert!(!f.session.lists_all(Whole));
+    f.delta_request();
+    f.send_delta(Whole, vec![], &[]);
+    f.fire_at(UNLISTED_GRACE);
+    assert!(f.session.lists_all(Whole));
 }

@@ -11,7 +11,7 @@ pub const CONFIGURATION_TIMEOUT: Duration = Duration::from_secs(17);
 pub const TRANSIENT_RESOURCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A resource left out of a response that may have crossed our request counts as absent after this time, and a
 /// resource that is wanted again is asked for again once its unsubscription is as old: the longest time that a message
-/// is thought to travel.
+/// is thought to travel. A list that may come in several responses is complete once none has followed for this time.
 pub const UNLISTED_GRACE: Duration = Duration::from_millis(250);
 
 /// How a control plane is to be taken. By default a deletion takes effect and a refused update does not.

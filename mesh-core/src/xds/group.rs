@@ -133,6 +133,11 @@ impl<K: ResourceKind> Group<K> {
         self.everything.contains(&kind)
     }
 
+    /// How many kinds of which everything is subscribed to are listed.
+    fn listed(&self) -> usize {
+        self.everything.iter().filter(|kind| self.session().lists_all(**kind)).count()
+    }
+
     /// Whether anything is subscribed to.
     fn is_used(&self) -> bool {
         !self.everything.is_empty() || self.wanted.iter().any(|names| !names.is_empty())
@@ -145,9 +150,11 @@ impl<K: ResourceKind> Group<K> {
 
     /// Moves on until something happens that matters outside; what changed is added to `changes`.
     ///
-    /// Ready with whether the answer of [`error`](Self::error) or [`source`](Self::source) changed.
+    /// Ready with whether the answer of [`error`](Self::error) or [`source`](Self::source) changed; if nothing did, everything of
+    /// a kind is listed now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, changes: &mut Vec<Change<K>>) -> Poll<bool> {
         let before = (self.health.clone(), self.fallback.active());
+        let listed = self.listed();
         self.tell_of_disk();
         loop {
             let mut progress = self.add_next();
@@ -163,7 +170,7 @@ impl<K: ResourceKind> Group<K> {
                 }
             }
             let told = before != (self.health.clone(), self.fallback.active());
-            if told || !changes.is_empty() {
+            if told || !changes.is_empty() || self.listed() != listed {
                 return Poll::Ready(told);
             }
             if !progress {

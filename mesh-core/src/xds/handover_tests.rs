@@ -53,6 +53,7 @@ fn in_the_incremental_protocol_a_list_may_come_in_parts() {
     assert_eq!(values(&f).len(), 4, "its silence takes nothing away");
     assert_eq!(f.send_delta(Whole, vec![resource(Whole, "b", "1", 20)], &["a"]), ["b", "a"]);
     assert_eq!(values(&f), [("b", 20), ("c", 3), ("d", 4)], "what it takes away is gone at once");
+    assert!(!f.session.lists_all(Whole), "there may be more");
     assert!(f.fire_at(RESOURCE_TIMEOUT - SECOND).is_empty());
     assert!(f.send_delta(Whole, vec![resource(Whole, "c", "1", 3)], &[]).is_empty(), "it is the same");
     assert_eq!(f.fire_at(RESOURCE_TIMEOUT), ["d"], "what it has not mentioned by then it does not have");

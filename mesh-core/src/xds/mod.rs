@@ -34,6 +34,7 @@ mod intake;
 mod keep;
 pub mod kind;
 pub mod link;
+mod listing;
 pub mod load_counts;
 pub mod load_metrics;
 pub mod load_report;

@@ -88,12 +88,25 @@ pub(super) struct Stream {
     up: VecDeque<(Instant, Bytes)>,
     down: VecDeque<(Instant, Bytes)>,
     pub(super) nacks: usize,
+    /// The names in the first list of everything of the first kind, but for those that were taken away since.
+    pub(super) listed: BTreeSet<String>,
+    has_listed: bool,
 }
 
 impl Stream {
     pub(super) fn new(style: Style, latency: Clock) -> Self {
         let (up, down) = (VecDeque::new(), VecDeque::new());
-        Self { style, latency, interests: Default::default(), nonce: 0, up, down, nacks: 0 }
+        Self {
+            style,
+            latency,
+            interests: Default::default(),
+            nonce: 0,
+            up,
+            down,
+            nacks: 0,
+            listed: BTreeSet::new(),
+            has_listed: false,
+        }
     }
 
     /// The client sends.
@@ -250,6 +263,10 @@ impl Stream {
         let mut parts: Vec<_> = news.chunks(size).map(<[_]>::to_vec).collect();
         if parts.is_empty() && (anyway || !removed.is_empty()) {
             parts.push(Vec::new());
+        }
+        if kind == Whole && interest.wildcard && !parts.is_empty() && !self.has_listed {
+            self.has_listed = true;
+            self.listed = world.resources[kind.index()].keys().cloned().collect();
         }
         for resources in parts {
             let nonce = self.next_nonce();

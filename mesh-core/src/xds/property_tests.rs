@@ -53,6 +53,8 @@ struct Run {
     refusals: u8,
     subscribed: [BTreeSet<&'static str>; 2],
     told: BTreeMap<(Toy, Arc<str>), Told>,
+    /// Whether the session says that everything is listed.
+    listed: bool,
     streams: usize,
     requests: usize,
     responses: usize,
@@ -74,6 +76,7 @@ impl Run {
             refusals: 0,
             subscribed: Default::default(),
             told: BTreeMap::new(),
+            listed: false,
             streams: 0,
             requests: 0,
             responses: 0,
@@ -103,6 +106,7 @@ impl Run {
     fn change(&mut self, kind: Toy, change: impl FnOnce(&mut World)) {
         change(&mut self.world);
         if let Some(stream) = &mut self.stream {
+            stream.listed.retain(|name| self.world.get(Whole, name).is_some());
             stream.push(self.now, &self.world, kind);
         }
     }
@@ -137,6 +141,7 @@ impl Run {
     fn take_over(&mut self, asked: bool) {
         self.disconnect();
         let before = std::mem::replace(&mut self.session, session(self.style, self.wildcard, self.now));
+        self.listed = false;
         for kind in [Whole, Part] {
             let names: Vec<_> = self.subscribed[kind.index()].iter().map(|&name| name.into()).collect();
             self.session.change_subscription(kind, &names, &[]);
@@ -215,8 +220,19 @@ impl Run {
             self.requests += 1;
             stream.request(self.now, request);
         }
+        self.check_list(&stream);
         self.stream = Some(stream);
         busy
+    }
+
+    /// Nobody may conclude that something is not there while the part of the list that has it is on its way.
+    fn check_list(&mut self, stream: &Stream) {
+        let before = std::mem::replace(&mut self.listed, self.session.lists_all(Whole));
+        if self.listed && !before {
+            for name in &stream.listed {
+                assert!(self.session.get(Whole, name).is_some(), "{name} counts as absent and is on its way");
+            }
+        }
     }
 
     fn advance(&mut self, time: Duration) {
@@ -244,6 +260,7 @@ impl Run {
     }
 
     fn check(&self) {
+        assert_eq!(self.listed, self.wildcard, "everything is listed in the end");
         for kind in [Whole, Part] {
             let everything = self.wildcard && kind == Whole;
             let mut expected: BTreeSet<&str> = self.subscribed[kind.index()].iter().copied().collect();

@@ -167,7 +167,7 @@ impl<K: ResourceKind> Session<K> {
         self.outages
     }
 
-    /// Whether everything of a kind is subscribed to and has been answered, so that what is not known is not there.
+    /// Whether everything of a kind is subscribed to and has been listed, so that what is not known is not there.
     #[must_use]
     pub fn lists_all(&self, kind: K) -> bool {
         self.subscriptions[kind.index()].lists_all()

@@ -203,6 +203,9 @@ impl Sotw {
         if table.kind.is_complete() && heard.nameless == 0 && !only_heartbeats {
             table.note_unlisted(now);
         }
+        if table.is_wildcard() {
+            table.listing.complete();
+        }
         response.nonce.clone_into(&mut self.nonce);
         let refused = refusals.finish();
         self.heard = Some(now);

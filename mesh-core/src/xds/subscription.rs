@@ -73,9 +73,9 @@ impl<K: ResourceKind> Subscription<K> {
         self.table.received
     }
 
-    /// Whether everything is subscribed to and has been answered.
+    /// Whether everything is subscribed to and has been listed.
     pub(super) fn lists_all(&self) -> bool {
-        self.table.is_wildcard() && self.table.round > 0
+        self.table.listing.is_complete()
     }
 
     /// Subscribes to everything, whatever its name.

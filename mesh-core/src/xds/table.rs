@@ -4,6 +4,7 @@ use super::alarms::Alarms;
 use super::cache::{Absence, Entry, Present, Reported, State};
 use super::features::Features;
 use super::kind::ResourceKind;
+use super::listing::Listing;
 use crate::clock::Instant;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(super) struct Table<K: ResourceKind> {
     names: BTreeSet<Arc<str>>,
     /// Whether everything is subscribed to, whatever its name.
     pub(super) wildcard: bool,
+    /// How much of that was listed.
+    pub(super) listing: Listing,
     /// Whether there is a stream.
     connected: bool,
     /// Whether something is a part of everything that this control plane has not confirmed, and nobody waits for that.
@@ -68,6 +71,7 @@ impl<K: ResourceKind> Table<K> {
             entries: HashMap::new(),
             names: BTreeSet::new(),
             wildcard: false,
+            listing: Listing::default(),
             connected: false,
             unconfirmed: false,
             alarms: Alarms::default(),
@@ -201,8 +205,9 @@ impl<K: ResourceKind> Table<K> {
     /// The stream is gone: silence proves nothing any more, and nobody has to be told what is wanted no more.
     /// What came unnamed and was refused has to come again, because nobody would say that it is gone.
     pub(super) fn stream_closed(&mut self) {
-        let Self { entries, changed, connected, unconfirmed, .. } = self;
+        let Self { entries, changed, connected, unconfirmed, listing, .. } = self;
         *connected = false;
+        listing.interrupt();
         entries.retain(|name, entry| {
             entry.asked_in = None;
             entry.deadline = None;
@@ -223,11 +228,12 @@ impl<K: ResourceKind> Table<K> {
 
     /// When [`fire`](Self::fire) has to be called next.
     pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.alarms.next()
+        self.alarms.next().into_iter().chain(self.listing.next_timer()).min()
     }
 
     /// Draws the conclusions from silence.
     pub(super) fn fire(&mut self, now: Instant) {
+        self.listing.fire(now);
         if self.alarms.len() > 64 + 4 * self.entries.len() {
             // A server that shortens times to live again and again has earlier ones pile up.
             let entries = self.entries.iter();
