@@ -5,7 +5,7 @@ use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
 use mesh_testkit::backend::NAME_HEADER;
 use mesh_testkit::echo::{EchoClient, Message};
-use mesh_testkit::resources::{any, assignment, cluster, route};
+use mesh_testkit::resources::{any, assignment, cluster, duration, route};
 use mesh_testkit::world::{TARGET, World};
 use mesh_tonic::Channel;
 use std::net::IpAddr;
@@ -79,6 +79,34 @@ async fn each_address_of_a_name_is_an_endpoint_and_changes_are_followed() {
     world.net.name("echo.example", &[]);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(everybody(&channel).await, ["10.0.0.2:80", "10.0.0.3:80"], "a failure takes nothing away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_interval_between_lookups_takes_effect() {
+    let world = World::default();
+    let _backends = ["10.0.0.1:80", "10.0.0.2:80"].map(|address| world.backend(address));
+    #[expect(deprecated, reason = "istiod sends this field")]
+    let refreshed = |seconds| {
+        let cluster = by_name("dns", proto::cluster::DiscoveryType::StrictDns, &["echo.example:80"]);
+        let dns_refresh_rate = Some(duration(Duration::from_secs(seconds)));
+        any(&proto::Cluster { dns_refresh_rate, ..cluster })
+    };
+    world.net.name("echo.example", &[ip("10.0.0.1")]);
+    world.control.set([refreshed(300)]);
+    world.route("dns");
+    let channel = channel(&world);
+    assert_eq!(everybody(&channel).await, ["10.0.0.1:80"]);
+    world.net.name("echo.example", &[ip("10.0.0.2")]);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(everybody(&channel).await, ["10.0.0.1:80"]);
+    world.control.set([refreshed(2)]);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(everybody(&channel).await, ["10.0.0.2:80"], "it has become shorter");
+    world.control.set([refreshed(300)]);
+    sleep(Duration::from_secs(3)).await;
+    world.net.name("echo.example", &[ip("10.0.0.1")]);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(everybody(&channel).await, ["10.0.0.2:80"], "it has become longer");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,11 @@ use std::time::Duration;
 pub const DNS_FAILURE_BACKOFF: Backoff =
     Backoff { base: Duration::from_secs(1), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
 
-/// The names that somebody needs.
+/// The shortest time between two lookups of a name, whatever `dns_refresh_rate` says: each occupies a thread of the process
+/// and a resolver that many share. Envoy refuses what is not above a millisecond.
+pub const MIN_DNS_REFRESH: Duration = Duration::from_millis(100);
+
+/// The names that somebody needs. Whoever does is known by a number.
 #[derive(Debug, Default)]
 pub struct DnsNames {
     names: BTreeMap<Arc<str>, Name>,
@@ -22,7 +26,10 @@ pub struct DnsNames {
 
 #[derive(Debug)]
 struct Name {
-    refresh: Duration,
+    /// Who needs it, and how old its addresses may become for each.
+    users: BTreeMap<usize, Duration>,
+    /// When it was last looked up with success.
+    heard: Option<Instant>,
     /// When to look it up; none while that is under way.
     due: Option<Instant>,
     failures: u32,
@@ -43,21 +50,35 @@ pub enum Lookup<'a> {
 }
 
 impl DnsNames {
-    /// Has `host` looked up, at once if it is new and from then on every `refresh`; the shortest that was asked for counts.
-    pub fn want(&mut self, host: &Arc<str>, refresh: Duration, now: Instant) {
+    /// Has `host` looked up for `user`, at once if it is new and from then on every `refresh`, but not oftener than every
+    /// [`MIN_DNS_REFRESH`]. The shortest that a present user asks for counts.
+    pub fn want(&mut self, host: &Arc<str>, user: usize, refresh: Duration, now: Instant) {
         let name = self.names.entry(host.clone()).or_insert_with(|| Name {
-            refresh,
+            users: BTreeMap::new(),
+            heard: None,
             due: Some(now),
             failures: 0,
             addresses: None,
             error: None,
         });
-        name.refresh = name.refresh.min(refresh);
+        name.users.insert(user, refresh.max(MIN_DNS_REFRESH));
+        name.plan();
     }
 
-    /// Forgets a name.
-    pub fn forget(&mut self, host: &str) {
-        self.names.remove(host);
+    /// `user` needs `host` no more; what nobody needs is forgotten.
+    pub fn release(&mut self, host: &str, user: usize) {
+        let Some(name) = self.names.get_mut(host) else { return };
+        name.users.remove(&user);
+        if name.users.is_empty() {
+            self.names.remove(host);
+        } else {
+            name.plan();
+        }
+    }
+
+    /// Who needs `host`.
+    pub fn users(&self, host: &str) -> impl Iterator<Item = usize> {
+        self.names.get(host).into_iter().flat_map(|name| name.users.keys().copied())
     }
 
     /// The names to look up now; each has to be [`answered`](Self::answered).
@@ -96,7 +117,8 @@ impl DnsNames {
                 addresses.dedup();
                 name.failures = 0;
                 name.error = None;
-                name.due = Some(now + name.refresh);
+                name.heard = Some(now);
+                name.due = Some(now + name.refresh());
                 let changed = name.addresses.as_ref() != Some(&addresses);
                 name.addresses = Some(addresses);
                 changed
@@ -122,6 +144,20 @@ impl DnsNames {
     }
 }
 
+impl Name {
+    /// The time between two lookups.
+    fn refresh(&self) -> Duration {
+        self.users.values().min().copied().unwrap_or(MIN_DNS_REFRESH)
+    }
+
+    /// Plans the next lookup anew, unless one is under way or what failed is tried again.
+    fn plan(&mut self) {
+        if let (Some(_), Some(heard), 0) = (self.due, self.heard, self.failures) {
+            self.due = Some(heard + self.refresh());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +173,7 @@ mod tests {
     fn named(host: &str) -> (DnsNames, Arc<str>, Instant) {
         let (mut names, now) = (DnsNames::default(), Clock::system().now());
         let host: Arc<str> = host.into();
-        names.want(&host, DEFAULT_DNS_REFRESH, now);
+        names.want(&host, 1, DEFAULT_DNS_REFRESH, now);
         (names, host, now)
     }
 
@@ -184,15 +220,54 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_interval_counts_until_the_name_is_forgotten() {
+    fn the_shortest_interval_of_those_who_need_a_name_counts() {
         let (mut names, host, now) = named("a");
         names.due(now);
-        names.want(&host, SECOND, now);
-        names.want(&host, SECOND * 9, now);
+        names.want(&host, 2, SECOND, now);
+        names.want(&host, 3, SECOND * 3, now);
+        assert_eq!(names.next_timer(), None, "it is under way");
         assert!(names.answered("a", Ok(vec![ip(1)]), now, 0));
-        assert_eq!(names.next_timer(), Some(now + SECOND));
-        names.forget("a");
+        assert_eq!((names.next_timer(), names.users("a").collect()), (Some(now + SECOND), vec![1, 2, 3]));
+        names.want(&host, 2, SECOND * 4, now);
+        assert_eq!(
+            names.next_timer(),
+            Some(now + SECOND * 3),
+            "who asks for another one does not keep the old"
+        );
+        names.release("a", 3);
+        assert_eq!(names.next_timer(), Some(now + SECOND * 4), "nor does who is gone");
+        names.want(&host, 4, SECOND, now + SECOND * 2);
+        assert_eq!(
+            names.due(now + SECOND * 2).len(),
+            1,
+            "what is too old for the newcomer is looked up at once"
+        );
+        for user in [1, 2, 4] {
+            names.release("a", user);
+        }
         assert_eq!((names.get("a"), names.next_timer()), (Lookup::Pending, None));
         assert!(!names.answered("a", Ok(vec![ip(1)]), now, 0), "too late");
+    }
+
+    #[test]
+    fn no_name_is_looked_up_without_a_pause() {
+        let (mut names, host, now) = named("a");
+        names.want(&host, 1, Duration::from_nanos(1), now);
+        names.due(now);
+        names.answered("a", Ok(vec![ip(1)]), now, 0);
+        assert_eq!(names.next_timer(), Some(now + MIN_DNS_REFRESH));
+    }
+
+    #[test]
+    fn another_interval_does_not_shorten_the_pause_after_a_failure() {
+        let (mut names, host, now) = named("a");
+        names.due(now);
+        names.answered("a", Ok(vec![ip(1)]), now, 0);
+        let later = now + DEFAULT_DNS_REFRESH;
+        names.due(later);
+        names.answered("a", Err("SERVFAIL".into()), later, u64::MAX / 2);
+        let next = names.next_timer();
+        names.want(&host, 1, MIN_DNS_REFRESH, later);
+        assert_eq!(names.next_timer(), next);
     }
 }

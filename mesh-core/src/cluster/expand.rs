@@ -122,7 +122,7 @@ mod tests {
     fn names(answers: &[(&str, Result<&[&str], &str>)]) -> DnsNames {
         let (mut names, now) = (DnsNames::default(), Clock::system().now());
         for (host, answer) in answers {
-            names.want(&Arc::from(*host), Duration::from_secs(5), now);
+            names.want(&Arc::from(*host), 1, Duration::from_secs(5), now);
             let answer = match answer {
                 Ok(addresses) => Ok(addresses.iter().map(|address| address.parse().unwrap()).collect()),
                 Err(why) => Err((*why).to_owned()),

@@ -37,7 +37,8 @@ pub struct DnsSource {
     pub assignment: Arc<Assignment>,
     /// Whether each address is an endpoint, or each name (then the next address is taken with each connection).
     pub kind: DnsKind,
-    /// The time between lookups. Default: [`DEFAULT_DNS_REFRESH`].
+    /// The time between lookups. Default: [`DEFAULT_DNS_REFRESH`]; not below
+    /// [`MIN_DNS_REFRESH`](crate::cluster::dns::MIN_DNS_REFRESH) in effect.
     pub refresh: Duration,
     /// Whether the time between lookups is that of the records instead.
     pub respect_ttl: bool,

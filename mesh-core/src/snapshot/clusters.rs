@@ -177,7 +177,7 @@ impl Clusters {
     /// A host name was looked up.
     pub(super) fn resolved(&mut self, host: &str, answer: Result<Vec<IpAddr>, String>, now: Instant) {
         if self.sources.dns.answered(host, answer, now, self.environment.clock.entropy()) {
-            self.due.extend(self.sources.hosts.users(host));
+            self.due.extend(self.sources.dns.users(host));
         }
     }
 

@@ -37,18 +37,6 @@ impl Interest {
         }
     }
 
-    /// Somebody uses a resource once less.
-    pub(super) fn remove_one(&mut self, name: &Arc<str>, user: usize) {
-        let Some(users) = self.users.get_mut(name) else { return };
-        if let Some(position) = users.iter().position(|other| *other == user) {
-            users.remove(position);
-        }
-        if users.is_empty() {
-            self.users.remove(name);
-            self.moved.insert(name.clone());
-        }
-    }
-
     /// Somebody uses another resource than before, or none.
     pub(super) fn switch(&mut self, user: usize, from: &mut Option<Arc<str>>, to: Option<&Arc<str>>) {
         if from.as_ref() == to {

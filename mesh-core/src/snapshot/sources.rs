@@ -6,12 +6,12 @@ use crate::cluster::dns::DnsNames;
 use crate::cluster::expand::hosts;
 use crate::resource::cluster::{DnsKind, EndpointSource};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Who uses which assignments and host names.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub(super) assignments: Interest,
-    pub(super) hosts: Interest,
     pub(super) dns: DnsNames,
 }
 
@@ -19,7 +19,10 @@ pub(super) struct Sources {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     assignment: Option<Arc<str>>,
+    /// In order.
     hosts: Vec<Arc<str>>,
+    /// How often they are looked up.
+    refresh: Duration,
 }
 
 impl Sources {
@@ -40,30 +43,25 @@ impl Sources {
             Some(EndpointSource::Dns(dns)) if dns.kind == DnsKind::Strict => (hosts(dns), dns.refresh),
             _ => Default::default(),
         };
-        if held.hosts == names {
+        if held.hosts == names && held.refresh == refresh {
             return;
         }
         for host in &names {
-            self.hosts.add(host, cluster);
-            self.dns.want(host, refresh, now);
+            self.dns.want(host, cluster, refresh, now);
         }
-        for host in std::mem::replace(&mut held.hosts, names) {
-            self.forget(&host, cluster);
+        for host in &held.hosts {
+            if names.binary_search(host).is_err() {
+                self.dns.release(host, cluster);
+            }
         }
+        (held.hosts, held.refresh) = (names, refresh);
     }
 
     /// A cluster uses nothing any more.
     pub(super) fn let_go(&mut self, cluster: usize, held: &mut Held) {
         self.assignments.switch(cluster, &mut held.assignment, None);
         for host in std::mem::take(&mut held.hosts) {
-            self.forget(&host, cluster);
-        }
-    }
-
-    fn forget(&mut self, host: &Arc<str>, cluster: usize) {
-        self.hosts.remove_one(host, cluster);
-        if self.hosts.users(host).is_empty() {
-            self.dns.forget(host);
+            self.dns.release(&host, cluster);
         }
     }
 }
