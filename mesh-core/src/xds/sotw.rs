@@ -12,7 +12,7 @@ use mesh_proto::ads::DiscoveryRequest;
 use mesh_proto::envoy::config::core::v3::Node;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A name that so many requests lacked is unsubscribed from, however many responses crossed them.
@@ -47,7 +47,7 @@ pub(super) struct Sotw {
     /// that only sends changes it would not be a new one.
     left: HashMap<Arc<str>, Left>,
     /// Names that are wanted again meanwhile.
-    held: Vec<Arc<str>>,
+    held: BTreeSet<Arc<str>>,
     heard: Option<Instant>,
     pace: Pace,
 }
@@ -71,7 +71,7 @@ impl Sotw {
 
     pub(super) fn add<K: ResourceKind>(&mut self, table: &mut Table<K>, name: &Arc<str>) {
         match table.add(name) {
-            Added::New if self.left.contains_key(name) => self.held.push(name.clone()),
+            Added::New if self.left.contains_key(name) => drop(self.held.insert(name.clone())),
             Added::New | Added::Listed => {
                 self.fresh.push(name.clone());
                 self.dirty = true;
@@ -85,7 +85,7 @@ impl Sotw {
         if table.remove(name) {
             self.leaving.push(name.clone());
         }
-        self.held.retain(|held| held != name);
+        self.held.remove(name);
         self.dirty = true;
     }
 
@@ -175,7 +175,7 @@ impl Sotw {
             encode_varint(name.len() as u64, &mut encoded);
             encoded.extend_from_slice(name.as_bytes());
         };
-        let wanted = table.askable().filter(|name| self.held.is_empty() || !self.held.contains(name));
+        let wanted = table.askable().filter(|name| !self.held.contains(*name));
         let mut wanted = wanted.peekable();
         if table.is_wildcard() && (self.had_names || wanted.peek().is_some()) {
             put("*");
