@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The counts of a cluster that are kept for a report though nobody counts there any more, because its endpoint is gone: while
+/// nobody takes reports, and for as long as endpoints come and go, there would be ever more of them.
+pub const MAX_IDLE_COUNTS: usize = 1000;
+
 /// What was asked of a cluster, and what of it was dropped.
 #[derive(Debug)]
 pub struct ClusterCounts {
@@ -17,8 +21,16 @@ pub struct ClusterCounts {
     pub service: Arc<str>,
     /// Which metrics its endpoints report.
     pub choice: MetricChoice,
-    endpoints: Mutex<BTreeMap<Place, Arc<EndpointCounts>>>,
-    drops: Mutex<BTreeMap<Arc<str>, Arc<DropCount>>>,
+    endpoints: Mutex<Book<Place, EndpointCounts>>,
+    drops: Mutex<Book<Arc<str>, DropCount>>,
+}
+
+/// Counts of one sort.
+#[derive(Debug)]
+struct Book<K, C> {
+    counts: BTreeMap<K, Arc<C>>,
+    /// With so many of them it is time to look for those that nobody uses.
+    limit: usize,
 }
 
 /// What was asked of one endpoint of a cluster.
@@ -86,7 +98,7 @@ impl ClusterCounts {
                 metrics: Mutex::default(),
             })
         };
-        lock(&self.endpoints).entry(place).or_insert_with(new).clone()
+        lock(&self.endpoints).get(place, new)
     }
 
     /// The count of a reason to drop requests, as it is or new.
@@ -98,19 +110,24 @@ impl ClusterCounts {
                 unreported: AtomicU64::new(0),
             })
         };
-        lock(&self.drops).entry(category.clone()).or_insert_with(new).clone()
+        lock(&self.drops).get(category.clone(), new)
     }
 
     /// Every reason for which requests were dropped, and how many were.
     #[must_use]
     pub fn drops(&self) -> Vec<(Arc<str>, u64)> {
-        lock(&self.drops).values().map(|count| (count.category.clone(), count.total())).collect()
+        lock(&self.drops).counts.values().map(|count| (count.category.clone(), count.total())).collect()
+    }
+
+    /// Whether anything can happen yet.
+    pub(super) fn is_in_use(&self) -> bool {
+        lock(&self.endpoints).is_in_use() || lock(&self.drops).is_in_use()
     }
 
     /// Takes what has happened since the last time, and forgets endpoints that nobody counts any more; whether anything
     /// can happen yet.
     pub(super) fn take(&self, taken: &mut Taken) -> bool {
-        let mut endpoints = lock(&self.endpoints);
+        let endpoints = &mut lock(&self.endpoints).counts;
         endpoints.retain(|place, counts| {
             // Alone with it, it is certain that nothing is added after it was read.
             let in_use = Arc::get_mut(counts).is_none();
@@ -120,7 +137,7 @@ impl ClusterCounts {
             }
             in_use
         });
-        let mut drops = lock(&self.drops);
+        let drops = &mut lock(&self.drops).counts;
         let mut open = !endpoints.is_empty();
         for count in drops.values_mut() {
             open |= Arc::get_mut(count).is_none();
@@ -130,6 +147,32 @@ impl ClusterCounts {
             }
         }
         open
+    }
+}
+
+impl<K, C> Default for Book<K, C> {
+    fn default() -> Self {
+        Self { counts: BTreeMap::new(), limit: MAX_IDLE_COUNTS }
+    }
+}
+
+impl<K: Ord, C> Book<K, C> {
+    /// The count of `key`, as it is or new.
+    fn get(&mut self, key: K, new: impl FnOnce() -> Arc<C>) -> Arc<C> {
+        if let Some(count) = self.counts.get(&key) {
+            return count.clone();
+        }
+        if self.counts.len() >= self.limit {
+            self.counts.retain(|_, count| Arc::get_mut(count).is_none());
+            self.limit = self.counts.len() + MAX_IDLE_COUNTS;
+        }
+        let count = new();
+        self.counts.insert(key, count.clone());
+        count
+    }
+
+    fn is_in_use(&mut self) -> bool {
+        self.counts.values_mut().any(|count| Arc::get_mut(count).is_none())
     }
 }
 
@@ -244,7 +287,7 @@ mod tests {
         let mut taken = Taken::default();
         assert!(!cluster.take(&mut taken), "nothing can happen any more");
         assert_eq!(taken.endpoints[&place()].successes, 1);
-        assert!(lock(&cluster.endpoints).is_empty());
+        assert!(lock(&cluster.endpoints).counts.is_empty());
     }
 
     #[test]
@@ -258,5 +301,31 @@ mod tests {
         cluster.take(&mut taken);
         assert_eq!(taken.drops, [(category.clone(), 2)].into());
         assert_eq!(cluster.drops(), [(category, 2)]);
+    }
+
+    #[test]
+    fn endpoints_that_come_and_go_leave_a_bounded_number_of_counts_and_none_in_use_is_lost() {
+        let cluster = ClusterCounts::new("c".into(), "".into(), MetricChoice::default());
+        let at = |host: usize| (0, Arc::default(), Address::host_port(&format!("host-{host}"), 80));
+        let lasting: Vec<_> = (0..5).map(|host| cluster.endpoint(at(host))).collect();
+        let overload = cluster.dropped(&"overload".into());
+        for host in 5..20 * MAX_IDLE_COUNTS {
+            let endpoint = cluster.endpoint(at(host));
+            endpoint.begin();
+            endpoint.end(true);
+            lasting.iter().for_each(|endpoint| endpoint.begin());
+            overload.add();
+            cluster.dropped(&format!("category {host}").into()).add();
+            assert!(lock(&cluster.endpoints).counts.len() <= lasting.len() + MAX_IDLE_COUNTS);
+            assert!(lock(&cluster.drops).counts.len() <= 1 + MAX_IDLE_COUNTS);
+        }
+        let mut taken = Taken::default();
+        assert!(cluster.take(&mut taken));
+        let begun = 20 * MAX_IDLE_COUNTS as u64 - 5;
+        for host in 0..5 {
+            assert_eq!(taken.endpoints[&at(host)].issued, begun);
+        }
+        assert_eq!(taken.drops["overload"], begun);
+        assert_eq!(taken.endpoints[&at(20 * MAX_IDLE_COUNTS - 1)].successes, 1, "the latest is reported yet");
     }
 }

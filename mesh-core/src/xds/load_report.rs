@@ -15,7 +15,7 @@ use mesh_proto::envoy::config::endpoint::v3::{
 };
 use mesh_proto::envoy::service::load_stats::v3::{LoadStatsRequest, LoadStatsResponse};
 use prost::Message;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ use std::time::Duration;
 pub const STREAM_LOAD_STATS: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 /// The shortest time between two load reports, whatever the server asks for.
 pub const MIN_LOAD_REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The clusters that are gone and whose counts are kept until a server asks for them. Beyond it the earliest make way, unless
+/// requests to them have not ended.
+pub const MAX_GONE_CLUSTERS: usize = 1000;
 
 /// Says that a server may ask for all clusters without naming them.
 const SEND_ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
@@ -79,14 +83,23 @@ impl LoadReport {
 
     /// Reports about these from now on.
     pub fn set_clusters(&mut self, now: Instant, clusters: &[Arc<ClusterCounts>]) {
+        let mut new: HashMap<_, _> = clusters.iter().map(|counts| (Arc::as_ptr(counts), counts)).collect();
         for reported in &mut self.clusters {
-            reported.current = clusters.iter().any(|counts| Arc::ptr_eq(counts, &reported.counts));
+            reported.current = new.remove(&Arc::as_ptr(&reported.counts)).is_some();
         }
-        for counts in clusters {
-            if !self.clusters.iter().any(|reported| Arc::ptr_eq(counts, &reported.counts)) {
-                self.clusters.push(Reported { counts: counts.clone(), since: now, current: true });
-            }
-        }
+        let gone = self.clusters.iter().filter(|reported| !reported.current).count();
+        let mut too_many = gone.saturating_sub(MAX_GONE_CLUSTERS);
+        self.clusters.retain(|reported| {
+            let goes = too_many > 0 && !reported.current && !reported.counts.is_in_use();
+            too_many -= usize::from(goes);
+            !goes
+        });
+        let new = clusters.iter().filter(|counts| new.remove(&Arc::as_ptr(counts)).is_some());
+        self.clusters.extend(new.map(|counts| Reported {
+            counts: counts.clone(),
+            since: now,
+            current: true,
+        }));
         if let Stream::Asked(asked) = &mut self.stream {
             asked.hurry |= clusters.is_empty() && !self.clusters.is_empty();
         }

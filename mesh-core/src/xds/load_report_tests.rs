@@ -155,6 +155,36 @@ fn a_cluster_that_is_gone_is_reported_until_its_last_request_has_ended() {
 }
 
 #[test]
+fn clusters_that_come_and_go_unasked_for_are_kept_in_a_bounded_number() {
+    let now = now();
+    let mut report = LoadReport::new(&Node::default());
+    let lasting = cluster("lasting");
+    let counted = lasting.endpoint(place("x", 1));
+    let leaving = cluster("leaving");
+    let last_request = leaving.endpoint(place("x", 1));
+    last_request.begin();
+    report.set_clusters(now, &[lasting.clone(), leaving]);
+    for index in 0..3 * MAX_GONE_CLUSTERS {
+        let brief = cluster(&format!("brief-{index}"));
+        brief.dropped(&"overload".into()).add();
+        counted.begin();
+        report.set_clusters(now, &[lasting.clone(), brief]);
+        assert!(report.clusters.len() <= 3 + MAX_GONE_CLUSTERS);
+    }
+    last_request.end(true);
+    report.opened();
+    request(&mut report, now).unwrap();
+    report.receive(now, &answer(None, 1, false)).unwrap();
+    let stats = request(&mut report, now + SECOND).unwrap().cluster_stats;
+    let issued = |name: &str| {
+        let of_it = stats.iter().find(|stats| stats.cluster_name == name).unwrap();
+        of_it.upstream_locality_stats[0].total_issued_requests
+    };
+    assert_eq!((issued("lasting"), issued("leaving")), (3 * MAX_GONE_CLUSTERS as u64, 1));
+    assert!(stats.len() > MAX_GONE_CLUSTERS, "the latest are reported yet");
+}
+
+#[test]
 fn there_is_nothing_to_do_without_clusters_or_for_a_server_that_never_asked() {
     let now = now();
     let mut report = LoadReport::new(&Node::default());
