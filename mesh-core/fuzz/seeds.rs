@@ -198,7 +198,6 @@ fn disk() -> BTreeSet<Vec<u8>> {
     let record = |answer: &Answer| Record {
         type_url: answer.kind.type_url().to_owned(),
         name: answer.name.clone(),
-        version: "1".to_owned(),
         resource: answer.bytes.clone(),
     };
     let write = |(index, Response { answers, .. }): (usize, &Response)| {
@@ -206,7 +205,7 @@ fn disk() -> BTreeSet<Vec<u8>> {
         let content = Content { origin: disk::ORIGIN.to_owned(), written: 1, records };
         let bytes = content.encode_to_vec();
         let place = u16::try_from(7 * index).unwrap_or(u16::MAX);
-        [disk::content(&bytes), disk::damaged(place, 4, &bytes), disk::file(&encode(content, u64::MAX).0)]
+        [disk::content(&bytes), disk::damaged(place, 4, &bytes), disk::file(&encode(&content))]
     };
     let responses: Vec<_> =
         conversations().into_iter().flat_map(|conversation| conversation.responses).collect();

@@ -353,6 +353,18 @@ async fn a_process_starts_from_disk_and_moves_on_when_a_control_plane_is_back() 
     drop((server, mesh));
     world.net.refuse(FIRST);
 
+    // What is the same as in the file leaves the file alone.
+    let (mesh, server) = (with_disk(), world.control.serve_on(world.net.listen(FIRST)));
+    let saved = std::fs::read(&cache.path).unwrap();
+    std::fs::remove_file(&cache.path).unwrap();
+    assert_eq!(call(&mesh, TARGET, Duration::from_secs(5)).await.unwrap(), BACKENDS[0]);
+    sleep(Duration::from_secs(30)).await;
+    assert!(!cache.path.exists());
+    std::fs::write(&cache.path, saved).unwrap();
+    assert!(mesh.close(Duration::from_secs(5)).await);
+    drop((server, mesh));
+    world.net.refuse(FIRST);
+
     // Nobody is there, and yet calls succeed.
     let mesh = with_disk();
     let mut events = mesh.events();

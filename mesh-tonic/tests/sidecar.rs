@@ -324,3 +324,30 @@ async fn what_a_list_lacks_is_told_once_it_is_complete() {
         assert!(took >= UNLISTED_GRACE && took < 2 * UNLISTED_GRACE, "{took:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_the_same_as_on_disk_is_not_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = DiskCache::new(folder.path().join("cache"));
+    let net = VirtualNet::default();
+    let control = control(&["lds", "rds", "cds", "eds"]);
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = backends(&net);
+    let with_disk = || builder(&net, &[CONTROL_PLANE]).disk_cache(cache.clone()).build().unwrap();
+    let mesh = with_disk();
+    call(&mesh, TARGETS[0]).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    assert!(cache.path.exists());
+    assert!(mesh.close(Duration::from_secs(5)).await);
+
+    let mesh = with_disk();
+    fs::remove_file(&cache.path).unwrap();
+    call(&mesh, TARGETS[0]).await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    assert!(!cache.path.exists(), "nothing has changed");
+    assert_eq!(mesh.report().await.unwrap().control_plane.unwrap().from_disk, 0, "all was sent anew");
+    let url = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+    control.remove_named(url, names(&mesh, Kind::Cluster).await.last().unwrap());
+    sleep(Duration::from_secs(5)).await;
+    assert!(cache.path.exists());
+}

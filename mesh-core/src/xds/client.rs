@@ -309,12 +309,10 @@ impl<K: ResourceKind> Client<K> {
 
 /// Puts a resource of the disk cache in force.
 fn restore<K: ResourceKind>(group: &mut Group<K>, local: &K::Local, kind: K, name: &str, record: &Record) {
-    let Record { resource, version, .. } = record;
-    match kind.decode_for(local, name, resource, None) {
-        Ok(value) => {
-            let (bytes, version) = (resource.clone(), version.as_str().into());
-            group.preload(kind, name, Present { value, bytes, version });
-        }
+    let bytes = record.resource.clone();
+    match kind.decode_for(local, name, &bytes, None) {
+        // No control plane has sent it, so it has no version.
+        Ok(value) => group.preload(kind, name, Present { value, bytes, version: "".into() }),
         Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
     }
 }

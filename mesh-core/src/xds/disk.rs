@@ -24,7 +24,7 @@ pub const DISK_WRITE_DELAY: Duration = Duration::from_secs(1);
 /// How the file begins.
 const MAGIC: [u8; 8] = *b"mesh-xds";
 /// The version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Magic, format, length of the content, checksum of the content.
 const HEADER: usize = 8 + 4 + 8 + 8;
 
@@ -37,11 +37,8 @@ pub struct Record {
     /// The name.
     #[prost(string, tag = "2")]
     pub name: String,
-    /// The version.
-    #[prost(string, tag = "3")]
-    pub version: String,
     /// The resource, as it came over the wire.
-    #[prost(bytes = "bytes", tag = "4")]
+    #[prost(bytes = "bytes", tag = "3")]
     pub resource: Bytes,
 }
 
@@ -58,6 +55,9 @@ pub struct Content {
     #[prost(message, repeated, tag = "3")]
     pub records: Vec<Record>,
 }
+
+/// The number of the field `records`.
+const RECORDS: u32 = 3;
 
 /// Why a file is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,21 +90,33 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Writes the content of a file. Records that would make it larger than `max_bytes` are left out; their number.
+/// The room that a file has for records.
+#[derive(Debug)]
+pub struct Room {
+    left: u64,
+}
+
+impl Room {
+    /// That of a file which must not exceed `max_bytes`, with resources of `origin`.
+    #[must_use]
+    pub fn new(max_bytes: u64, origin: &str) -> Self {
+        // Whenever it is written.
+        let rest = Content { origin: origin.to_owned(), written: u64::MAX, records: Vec::new() };
+        Self { left: max_bytes.saturating_sub((HEADER + rest.encoded_len()) as u64) }
+    }
+
+    /// Whether there is room for a record, which is taken then.
+    pub fn take(&mut self, record: &Record) -> bool {
+        let size = prost::encoding::message::encoded_len(RECORDS, record) as u64;
+        let fits = size <= self.left;
+        self.left -= if fits { size } else { 0 };
+        fits
+    }
+}
+
+/// Writes the content of a file.
 #[must_use]
-pub fn encode(mut content: Content, max_bytes: u64) -> (Vec<u8>, usize) {
-    let all = std::mem::take(&mut content.records);
-    let (total, mut left) = (all.len(), max_bytes.saturating_sub((HEADER + content.encoded_len()) as u64));
-    content.records = all
-        .into_iter()
-        .filter(|record| {
-            // The tag and length before each record take a few bytes more.
-            let size = record.encoded_len() as u64 + 8;
-            let fits = size <= left;
-            left -= if fits { size } else { 0 };
-            fits
-        })
-        .collect();
+pub fn encode(content: &Content) -> Vec<u8> {
     let body = content.encode_to_vec();
     let mut file = Vec::with_capacity(HEADER + body.len());
     file.put_slice(&MAGIC);
@@ -112,7 +124,7 @@ pub fn encode(mut content: Content, max_bytes: u64) -> (Vec<u8>, usize) {
     file.put_u64(body.len() as u64);
     file.put_u64(checksum(&body));
     file.put_slice(&body);
-    (file, total - content.records.len())
+    file
 }
 
 /// Reads the content of a file.
@@ -159,7 +171,16 @@ pub struct Disk {
     /// The last good resources, whether somebody uses them at present or not, by type URL and name.
     records: BTreeMap<(&'static str, String), Record>,
     max_bytes: u64,
-    writes: watch::Sender<Vec<Record>>,
+    origin: String,
+    writes: watch::Sender<Selection>,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, Default)]
+struct Selection {
+    records: Vec<Record>,
+    /// How many resources in use there is no room for.
+    left_out: usize,
 }
 
 impl Disk {
@@ -185,9 +206,9 @@ impl Disk {
             }
         };
         let max_bytes = config.max_bytes;
-        let (writes, latest) = watch::channel(Vec::new());
-        environment.tasks.spawn(keep(config, origin, latest, environment.clone()));
-        let mut disk = Self { records: BTreeMap::new(), max_bytes, writes };
+        let (writes, latest) = watch::channel(Selection::default());
+        environment.tasks.spawn(keep(config, origin.clone(), latest, environment.clone()));
+        let mut disk = Self { records: BTreeMap::new(), max_bytes, origin, writes };
         for mut record in records {
             let Some(kind) = K::from_type_url(&record.type_url) else { continue };
             // A copy, because a slice would keep the whole file in memory.
@@ -212,18 +233,21 @@ impl Disk {
         self.records.remove(&(kind.type_url(), name.to_owned())).is_some()
     }
 
-    /// Learns what has become of a resource; whether that is new.
+    /// Learns what has become of a resource; whether that is new. Another version of the same bytes is not.
     pub(super) fn hear<K: ResourceKind>(&mut self, kind: K, name: &str, entry: &Entry<K::Value>) -> bool {
         let key = (kind.type_url(), name.to_owned());
         match &entry.state {
             State::Present(present) => {
+                if self.records.get(&key).is_some_and(|before| before.resource == present.bytes) {
+                    return false;
+                }
                 let record = Record {
                     type_url: kind.type_url().to_owned(),
                     name: name.to_owned(),
-                    version: present.version.to_string(),
                     resource: present.bytes.clone(),
                 };
-                self.records.insert(key, record.clone()).is_none_or(|before| before != record)
+                self.records.insert(key, record);
+                true
             }
             State::Absent(Absence::Deleted | Absence::NotFound | Absence::TimedOut | Absence::Expired) => {
                 self.records.remove(&key).is_some()
@@ -237,18 +261,25 @@ impl Disk {
         let uses = |record: &Record| {
             K::from_type_url(&record.type_url).is_some_and(|kind| in_use(kind, &record.name))
         };
-        let (mut records, unused): (Vec<_>, Vec<_>) = self.records.values().cloned().partition(uses);
-        let size = |record: &Record| record.encoded_len() as u64;
-        let mut room = self.max_bytes.saturating_sub(records.iter().map(size).sum());
-        for record in unused {
-            if size(&record) <= room {
-                room -= size(&record);
-                records.push(record);
-            } else {
-                self.records.retain(|_, kept| *kept != record);
+        let mut room = Room::new(self.max_bytes, &self.origin);
+        let mut selection = Selection::default();
+        for record in self.records.values().filter(|record| uses(record)) {
+            match room.take(record) {
+                true => selection.records.push(record.clone()),
+                false => selection.left_out += 1,
             }
         }
-        self.writes.send_replace(records);
+        self.records.retain(|_, record| {
+            if uses(record) {
+                return true;
+            }
+            let fits = room.take(record);
+            if fits {
+                selection.records.push(record.clone());
+            }
+            fits
+        });
+        self.writes.send_replace(selection);
     }
 }
 
@@ -256,30 +287,28 @@ impl Disk {
 async fn keep(
     config: DiskCache,
     origin: String,
-    mut latest: watch::Receiver<Vec<Record>>,
+    mut latest: watch::Receiver<Selection>,
     environment: Environment,
 ) {
     let (mut failed, mut full) = (false, false);
     while latest.changed().await.is_ok() {
-        let records = latest.borrow_and_update().clone();
+        let Selection { records, left_out } = latest.borrow_and_update().clone();
         let written = environment.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let content = Content { origin: origin.clone(), written, records };
-        let (path, max_bytes) = (config.path.clone(), config.max_bytes);
-        let write = move || {
-            let (file, left_out) = encode(content, max_bytes);
-            replace(&path, &file).map(|()| left_out)
-        };
+        let path = config.path.clone();
+        let write = move || replace(&path, &encode(&content));
         let Ok(result) = tokio::task::spawn_blocking(write).await else { return };
-        let path = config.path.display();
-        match &result {
-            Ok(0) => {}
-            Ok(_) if full => {}
-            Ok(left_out) => tracing::warn!(%path, left_out, max_bytes, "the disk cache is full"),
-            Err(error) if !failed => tracing::warn!(%path, %error, "the disk cache cannot be written"),
-            Err(_) => {}
+        let (path, max_bytes) = (config.path.display(), config.max_bytes);
+        if left_out > 0 && !full {
+            tracing::warn!(%path, left_out, max_bytes, "the disk cache is full");
+        }
+        full = left_out > 0;
+        if let Err(error) = &result
+            && !failed
+        {
+            tracing::warn!(%path, %error, "the disk cache cannot be written");
         }
         failed = result.is_err();
-        full = result.is_ok_and(|left_out| left_out > 0);
     }
 }
 

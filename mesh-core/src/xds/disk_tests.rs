@@ -1,17 +1,18 @@
 use super::*;
+use crate::xds::cache::Present;
+use crate::xds::fixture::Toy;
 
 fn content(records: usize) -> Content {
     let record = |index| Record {
         type_url: "type.googleapis.com/t".to_owned(),
         name: format!("name-{index}"),
-        version: "v1".to_owned(),
         resource: Bytes::from(vec![index as u8; 100]),
     };
     Content { origin: "here".to_owned(), written: 7, records: (0..records).map(record).collect() }
 }
 
 fn file(records: usize) -> Vec<u8> {
-    encode(content(records), u64::MAX).0
+    encode(&content(records))
 }
 
 #[test]
@@ -43,7 +44,8 @@ fn a_file_that_does_not_fit_is_not_used() {
         ("another magic", changed(0, b'M'), Unusable::Foreign),
         ("only the magic", good[..8].to_vec(), Unusable::Length),
         ("only a part of the header", good[..20].to_vec(), Unusable::Length),
-        ("a later format", changed(11, 2), Unusable::Format(2)),
+        ("an earlier format", changed(11, 1), Unusable::Format(1)),
+        ("a later format", changed(11, 3), Unusable::Format(3)),
         ("one byte short", good[..good.len() - 1].to_vec(), Unusable::Length),
         ("one byte more", [&good[..], &[0]].concat(), Unusable::Length),
         ("a wrong length", changed(12, 1), Unusable::Length),
@@ -56,17 +58,59 @@ fn a_file_that_does_not_fit_is_not_used() {
     assert_eq!(decode(good.into(), "there"), Err(Unusable::Origin("here".to_owned())));
 }
 
+/// A cache of so many bytes that holds ten resources, and what it is to write. Nobody reads its file.
+fn disk(max_bytes: u64) -> (Disk, watch::Receiver<Selection>) {
+    let (writes, latest) = watch::channel(Selection::default());
+    let key = |record: &Record| (Toy::Whole.type_url(), record.name.clone());
+    let records = content(10).records.into_iter();
+    let records = records.map(|record| Record { type_url: Toy::Whole.type_url().to_owned(), ..record });
+    let records = records.map(|record| (key(&record), record)).collect();
+    (Disk { records, max_bytes, origin: "here".to_owned(), writes }, latest)
+}
+
 #[test]
-fn the_size_is_bounded() {
-    let whole = file(10).len() as u64;
-    for limit in 0..whole + 100 {
-        let (file, left_out) = encode(content(10), limit);
-        let smallest = encode(content(0), 0).0.len() as u64;
-        assert!(file.len() as u64 <= limit.max(smallest), "{limit}");
-        let kept = decode(file.into(), "here").unwrap().records.len();
-        assert_eq!(kept + left_out, 10, "{limit}");
+fn the_size_is_bounded_and_what_is_not_in_use_makes_way() {
+    let size = |selection: &Selection| {
+        let records = selection.records.clone();
+        encode(&Content { origin: "here".to_owned(), written: u64::MAX, records }).len() as u64
+    };
+    let empty = size(&Selection::default());
+    let (mut all, latest) = disk(u64::MAX);
+    all.write(|_: Toy, _| false);
+    let whole = size(&latest.borrow());
+    let mut kept = 0;
+    for limit in 0..=whole {
+        let in_use = |_: Toy, name: &str| ["name-7", "name-8", "name-9"].contains(&name);
+        let (mut disk, latest) = disk(limit);
+        disk.write(in_use);
+        let selection = latest.borrow();
+        assert!(size(&selection) <= limit.max(empty), "{limit}");
+        assert!(selection.records.len() >= kept, "{limit}: more room, and less in it");
+        kept = selection.records.len();
+        let used = selection.records.iter().filter(|record| in_use(Toy::Whole, &record.name)).count();
+        assert_eq!((used, used + selection.left_out), (kept.min(3), 3), "{limit}");
+        assert_eq!(
+            disk.records.len(),
+            kept.max(3),
+            "{limit}: what is not written is not kept, unless it is used"
+        );
     }
-    assert_eq!(encode(content(10), whole + 80).1, 0);
+    assert_eq!(kept, 10, "there is room for all, to the byte");
+}
+
+#[test]
+fn only_another_resource_is_news() {
+    let (mut disk, _) = disk(u64::MAX);
+    let mut hear = |name: &str, bytes: Vec<u8>, version: &str| {
+        let present = Present { value: 1, bytes: bytes.into(), version: version.into() };
+        disk.hear(Toy::Whole, name, &Entry { state: State::Present(present), ..Entry::new(true) })
+    };
+    let same = vec![3; 100];
+    assert!(!hear("name-3", same.clone(), "v1"));
+    assert!(!hear("name-3", same.clone(), "v2"), "a version says nothing");
+    assert!(hear("name-3", vec![4; 100], "v2"));
+    assert!(hear("name-3", same.clone(), "v2"));
+    assert!(hear("another", same, "v2"));
 }
 
 #[test]
