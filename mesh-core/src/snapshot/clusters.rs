@@ -17,7 +17,9 @@ use crate::route::ClusterIndex;
 use crate::slots::Slots;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
+use crate::xds::name::canonical;
 use slab::Slab;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -88,12 +90,15 @@ impl Clusters {
     }
 
     /// The place of a cluster, which is made if it is new. It lasts if it is [kept](Self::keep) before the next
-    /// [`sweep`](Self::sweep).
+    /// [`sweep`](Self::sweep). However routes and clusters write its name, it is one.
     pub(super) fn place(
         &mut self,
-        key: ClusterKey,
+        mut key: ClusterKey,
         given: Option<Result<Arc<ClusterResource>, Failure>>,
     ) -> ClusterIndex {
+        if let Cow::Owned(name) = canonical(&key.name) {
+            key.name = name.into();
+        }
         if let Some(&index) = self.by_key.get(&key) {
             return ClusterIndex(index);
         }
