@@ -270,17 +270,19 @@ async fn a_storm_of_bad_versions_is_a_line_in_the_log_and_takes_no_room() {
         "the last one is shown"
     );
 
-    // Another reason is news, and so is the same one once it was good.
-    let worse = inline_listener("echo:80", routes("r", "*", vec![]));
-    let mut worse = worse;
+    // Another reason is no news while it is refused, and the same one is once it was good.
+    let mut worse = inline_listener("echo:80", routes("r", "*", vec![]));
     worse.api_listener = None;
     let good = inline_listener("echo:80", routes("r", "*", vec![route("/", &[("c", 1)])]));
-    for version in [any(&worse), any(&worse), any(&good), any(&worse)] {
+    let versions =
+        [any(&worse), bad(1000), any(&worse), bad(1001), any(&good), any(&good), any(&worse), bad(1002)];
+    for version in versions {
         stream.responses.send(response(&url, vec![version])).await.unwrap();
         sleep(MS(10)).await;
     }
     let lines = log.take();
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    let [good, worse] = &lines[..] else { panic!("{lines:?}") };
+    assert!(good.contains("resource accepted again") && worse.contains("resource refused"), "{lines:?}");
 }
 
 /// An empty answer takes everything away, which is what the protocol says; it is told by name, and mended by the next.

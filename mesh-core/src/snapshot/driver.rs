@@ -188,10 +188,15 @@ impl Driver {
             let key = (change.kind, name.clone());
             if let Some(rejection) = &entry.rejection {
                 let reason = &rejection.reason;
-                let before = self.refused.insert(key, reason.as_str().into());
                 // A control plane that sends one bad version after the other fills no log.
-                if before.is_none_or(|before| *before != **reason) {
-                    tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");
+                match self.refused.insert(key, reason.as_str().into()) {
+                    None => {
+                        tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");
+                    }
+                    Some(before) if *before != **reason => {
+                        tracing::debug!(kind, %name, reason, "resource refused for another reason");
+                    }
+                    Some(_) => {}
                 }
                 self.environment.events.emit(|| Event::Rejected {
                     kind,
@@ -200,7 +205,10 @@ impl Driver {
                 });
                 continue;
             }
-            self.refused.remove(&key);
+            let was_refused = self.refused.remove(&key).is_some();
+            if was_refused && entry.present().is_some() {
+                tracing::info!(kind, %name, "resource accepted again");
+            }
             if let State::Absent(absence) = entry.state {
                 tracing::debug!(kind, %name, ?absence, "resource does not exist");
                 self.environment.events.emit(|| Event::Missing { kind, name: name.clone() });
