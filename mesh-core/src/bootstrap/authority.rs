@@ -43,11 +43,16 @@ pub struct Authority {
 
 /// The name of the Listener that a target stands for, `%s` being the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTemplate(String);
+pub struct ListenerTemplate {
+    /// How each name begins: what names an authority stays as it is, whatever is in it.
+    start: String,
+    /// What follows, with `%s` in it.
+    rest: String,
+}
 
 impl Default for ListenerTemplate {
     fn default() -> Self {
-        Self(NAME.to_owned())
+        Self { start: String::new(), rest: NAME.to_owned() }
     }
 }
 
@@ -58,21 +63,29 @@ impl ListenerTemplate {
     ///
     /// If there is no `%s` in it.
     pub fn new(text: &str) -> Result<Self, String> {
-        if text.contains(NAME) {
-            Ok(Self(text.to_owned()))
+        Self::after("", text)
+    }
+
+    /// A template whose names begin with `start`.
+    fn after(start: &str, rest: &str) -> Result<Self, String> {
+        if rest.contains(NAME) {
+            Ok(Self { start: start.to_owned(), rest: rest.to_owned() })
         } else {
-            Err(format!("{text:?} has no {NAME} where the target's name belongs"))
+            Err(format!("\"{start}{rest}\" has no {NAME} where the target's name belongs"))
         }
     }
 
     /// The name of the Listener of a target. In an `xdstp:` name the target is percent-encoded.
     #[must_use]
     pub fn name(&self, target: &str) -> String {
-        if self.0.starts_with(FEDERATED) {
-            self.0.replace(NAME, &utf8_percent_encode(target, PATH).to_string())
+        let Self { start, rest } = self;
+        // What takes the place of a `%s` is not looked into again.
+        let rest = if start.starts_with(FEDERATED) || rest.starts_with(FEDERATED) {
+            rest.replace(NAME, &utf8_percent_encode(target, PATH).to_string())
         } else {
-            self.0.replace(NAME, target)
-        }
+            rest.replace(NAME, target)
+        };
+        format!("{start}{rest}")
     }
 }
 
@@ -81,14 +94,15 @@ impl Authority {
         let mut object = item.object()?;
         let field = "client_listener_resource_name_template";
         let own = format!("{FEDERATED}//{name}/");
-        let text = match object.text(field)? {
-            Some(text) if !text.starts_with(&own) => {
-                return Err(object.complain(field, format!("{text:?} does not begin with {own}")));
-            }
-            Some(text) => text.to_owned(),
-            None => format!("{own}envoy.config.listener.v3.Listener/{NAME}"),
+        let rest = match object.text(field)? {
+            Some(text) => match text.strip_prefix(&own) {
+                Some(rest) => rest.to_owned(),
+                None => return Err(object.complain(field, format!("{text:?} does not begin with {own}"))),
+            },
+            None => format!("envoy.config.listener.v3.Listener/{NAME}"),
         };
-        let listener_template = ListenerTemplate::new(&text).map_err(|why| object.complain(field, why))?;
+        let listener_template =
+            ListenerTemplate::after(&own, &rest).map_err(|why| object.complain(field, why))?;
         let servers = object.list("xds_servers")?.into_iter().map(Server::read).collect::<Result<_, _>>()?;
         let fallback_on_reachability_only = object.flag("fallback_on_reachability_only")?;
         object.done();
@@ -107,5 +121,16 @@ mod tests {
         assert_eq!(name("x/%s?raw", "[::1]:80"), "x/[::1]:80?raw");
         assert_eq!(name("xdstp://a/t/%s?k=v", "a b?c/d:80"), "xdstp://a/t/a%20b%3Fc/d:80?k=v");
         assert_eq!(name("xdstp://a/t/%s", "[::1]:80%é"), "xdstp://a/t/%5B::1%5D:80%25%C3%A9");
+    }
+
+    #[test]
+    fn what_is_put_in_is_not_looked_into() {
+        let name = |template, target| ListenerTemplate::new(template).unwrap().name(target);
+        assert_eq!(name("a/%s/%s", "x%s%s"), "a/x%s%s/x%s%s");
+        assert_eq!(name("xdstp://a/t/%s", "%s"), "xdstp://a/t/%25s");
+        let template = ListenerTemplate::after("xdstp://odd%s/", "t/%s").unwrap();
+        assert_eq!(template.name("x"), "xdstp://odd%s/t/x", "nor is the name of an authority");
+        let error = ListenerTemplate::after("xdstp://odd%s/", "t/x").unwrap_err();
+        assert!(error.contains("xdstp://odd%s/t/x"), "{error}");
     }
 }
