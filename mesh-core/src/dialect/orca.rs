@@ -34,7 +34,28 @@ pub fn load_report(headers: &HeaderMap) -> Option<OrcaLoadReport> {
 }
 
 fn binary(value: &[u8]) -> Option<OrcaLoadReport> {
-    OrcaLoadReport::decode(BASE64.decode(value).ok()?.as_slice()).ok()
+    let report = OrcaLoadReport::decode(BASE64.decode(value).ok()?.as_slice()).ok()?;
+    is_finite(&report).then_some(report)
+}
+
+/// Whether every value is a number that can be added to others: one that is not would spoil the sum of a whole locality.
+fn is_finite(report: &OrcaLoadReport) -> bool {
+    let OrcaLoadReport {
+        cpu_utilization,
+        mem_utilization,
+        application_utilization,
+        rps_fractional,
+        eps,
+        request_cost,
+        utilization,
+        named_metrics,
+        ..
+    } = report;
+    let maps = [request_cost, utilization, named_metrics].into_iter().flat_map(|map| map.values());
+    [cpu_utilization, mem_utilization, application_utilization, rps_fractional, eps]
+        .into_iter()
+        .chain(maps)
+        .all(|value| value.is_finite())
 }
 
 /// `name=value` pairs with commas between; entries of maps are called `map.key`.
@@ -126,11 +147,24 @@ mod tests {
             (LOAD_METRICS, "TEXT cpu_utilization"),
             (LOAD_METRICS, "TEXT cpu_utilization=much"),
             (LOAD_METRICS, "TEXT cpu_utilization=NaN"),
+            (LOAD_METRICS, "TEXT named_metrics.a=inf"),
+            (LOAD_METRICS, r#"JSON {"eps": 1e999}"#),
             (LOAD_METRICS, "JSON [1]"),
             (LOAD_METRICS, "JSON {\"eps\": \"a\"}"),
         ] {
             assert_eq!(read(name, value), None, "{value}");
         }
         assert_eq!(load_report(&HeaderMap::new()), None);
+        let metrics = |value| [("queues".to_owned(), value)].into();
+        for report in [
+            OrcaLoadReport { cpu_utilization: f64::NAN, ..report() },
+            OrcaLoadReport { eps: f64::INFINITY, ..report() },
+            OrcaLoadReport { named_metrics: metrics(f64::NEG_INFINITY), ..report() },
+            OrcaLoadReport { request_cost: metrics(f64::NAN), ..report() },
+        ] {
+            let written = base64::engine::general_purpose::STANDARD.encode(report.encode_to_vec());
+            assert_eq!(read(LOAD_METRICS_BIN, &written), None, "{report:?}");
+            assert_eq!(read(LOAD_METRICS, &format!("BIN {written}")), None, "{report:?}");
+        }
     }
 }

@@ -9,6 +9,13 @@ const MEMORY: &str = "mem_utilization";
 const APPLICATION: &str = "application_utilization";
 const NAMED: &str = "named_metrics.";
 
+/// The metrics of one endpoint's own naming that are summed until they are reported, where a cluster asks for all of them. More
+/// than that are left out, the last ones heard of, because an endpoint that makes up a name for each response would take more
+/// memory with each. Those asked for by name always count.
+pub const MAX_NAMED_METRICS: usize = 256;
+/// The longest name, in bytes, of a metric that counts where a cluster asks for all of them.
+pub const MAX_METRIC_NAME: usize = 256;
+
 /// Which of the metrics that endpoints tell of themselves are reported: none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricChoice {
@@ -65,8 +72,14 @@ impl MetricSums {
             }
         }
         for (key, value) in &report.named_metrics {
-            if choice.all_named || choice.named.contains(key.as_str()) {
-                self.add(&format!("{NAMED}{key}"), Sum { requests: 1, total: *value });
+            let asked_for = choice.named.contains(key.as_str());
+            if !asked_for && !choice.all_named {
+                continue;
+            }
+            let name = format!("{NAMED}{key}");
+            let room = self.0.len() < MAX_NAMED_METRICS && key.len() <= MAX_METRIC_NAME;
+            if asked_for || room || self.0.contains_key(&*name) {
+                self.add(&name, Sum { requests: 1, total: *value });
             }
         }
     }
@@ -86,7 +99,8 @@ impl MetricSums {
         match self.0.get_mut(name) {
             Some(known) => {
                 known.requests += sum.requests;
-                known.total += sum.total;
+                // Numbers that are too large together are still numbers.
+                known.total = (known.total + sum.total).clamp(f64::MIN, f64::MAX);
             }
             None => drop(self.0.insert(name.into(), sum)),
         }
@@ -142,6 +156,39 @@ mod tests {
         assert!(heard(&[]).is_empty());
         assert!(heard(&["unheard_of", "named_metrics", "mem_utilization"]).is_empty());
         assert!(MetricChoice::new(&["unheard_of"]).is_empty());
+    }
+
+    #[test]
+    fn names_that_are_made_up_without_end_take_no_more_room() {
+        let mut sums = MetricSums::default();
+        let choice = MetricChoice::new(&["named_metrics.*", "named_metrics.z"]);
+        let hear = |sums: &mut MetricSums, key: String| {
+            sums.hear(&OrcaLoadReport { named_metrics: [(key, 1.0)].into(), ..Default::default() }, &choice);
+        };
+        hear(&mut sums, "x".repeat(MAX_METRIC_NAME + 1));
+        assert!(sums.is_empty(), "its name is too long");
+        for index in 0..10 * MAX_NAMED_METRICS {
+            hear(&mut sums, format!("{index:05}"));
+        }
+        assert_eq!(names(&sums).len(), MAX_NAMED_METRICS);
+        hear(&mut sums, "00000".to_owned());
+        hear(&mut sums, "z".to_owned());
+        let named = sums.named();
+        assert_eq!(named[0].num_requests_finished_with_metric, 2, "what is known goes on");
+        assert_eq!(
+            (named.len(), &*named[MAX_NAMED_METRICS].metric_name),
+            (MAX_NAMED_METRICS + 1, "named_metrics.z")
+        );
+    }
+
+    #[test]
+    fn sums_stay_numbers() {
+        let mut large = MetricSums::default();
+        let report = OrcaLoadReport { cpu_utilization: f64::MAX, ..Default::default() };
+        let cpu = MetricChoice::new(&[CPU]);
+        large.hear(&report, &cpu);
+        large.hear(&report, &cpu);
+        assert_eq!(large.utilizations()[0].map(|cpu| cpu.total_metric_value), Some(f64::MAX));
     }
 
     #[test]
