@@ -25,6 +25,8 @@ pub struct ResourceDump {
     pub version: Option<String>,
     /// Why the newest version was refused: `field path: reason`.
     pub rejection: Option<String>,
+    /// What the control plane says is wrong with it; a version in force stays so all the same.
+    pub error: Option<String>,
     /// Fields that are checked and kept, but not acted on yet.
     pub kept: Vec<String>,
     /// Fields that are neither checked nor kept.
@@ -57,6 +59,7 @@ impl ResourceDump {
             "status": self.status,
             "version": self.version,
             "rejection": self.rejection,
+            "error": self.error,
             "kept": self.kept,
             "reported": self.reported,
             "unknown": self.unknown,
@@ -70,6 +73,7 @@ impl ResourceDump {
             status: report.status.to_owned(),
             version: report.version.as_ref().map(ToString::to_string),
             rejection: report.rejection.as_ref().map(|rejection| rejection.reason.clone()),
+            error: report.error.clone(),
             ..Self::default()
         };
         for (path, how) in report.bytes.iter().flat_map(|bytes| scan(report.kind, bytes)) {
@@ -99,6 +103,9 @@ impl fmt::Display for ResourceDump {
         writeln!(f)?;
         if let Some(rejection) = &self.rejection {
             writeln!(f, "  the newest version was refused: {rejection}")?;
+        }
+        if let Some(error) = &self.error {
+            writeln!(f, "  the control plane reports: {error}")?;
         }
         for (title, paths) in [
             ("kept, but not acted on yet", &self.kept),
@@ -143,11 +150,13 @@ mod tests {
             client_status: Status::Acked,
             updated: None,
             refused_at: None,
-            error: None,
+            error: Some("gRPC status 7: not for you".to_owned()),
+            reported_at: None,
         });
-        let expected = "Cluster a: present, version 7\n  kept, but not acted on yet:\n    outlier_detection\n  \
+        let expected = "Cluster a: present, version 7\n  the control plane reports: gRPC status 7: not for you\n  kept, but not acted on yet:\n    outlier_detection\n  \
                         without effect:\n    health_checks\n  not known:\n    #2000\n";
         assert_eq!(dump.to_string(), expected);
         assert_eq!(dump.to_json()["kept"], json!(["outlier_detection"]));
+        assert_eq!(dump.to_json()["error"], "gRPC status 7: not for you");
     }
 }

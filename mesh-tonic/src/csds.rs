@@ -126,7 +126,8 @@ fn error_state(resource: &ResourceReport, contents: bool) -> Option<UpdateFailur
         });
     }
     let details = resource.error.clone()?;
-    Some(UpdateFailureState { details, ..Default::default() })
+    let last_update_attempt = resource.reported_at.and_then(timestamp);
+    Some(UpdateFailureState { details, last_update_attempt, ..Default::default() })
 }
 
 fn pack(resource: &ResourceReport, bytes: &[u8]) -> Any {

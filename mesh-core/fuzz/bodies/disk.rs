@@ -97,7 +97,7 @@ fn preload(content: &Content) {
         let name: Arc<str> = record.name.as_str().into();
         session.change_subscription(kind, std::slice::from_ref(&name), &[]);
         let (bytes, version) = (record.resource.clone(), "1".into());
-        session.preload(kind, &name, Present { value, bytes, version }, None);
+        session.preload(kind, &name, Present { value, bytes, version, since: now }, None);
         let entry = session.get(kind, &name).expect("it was subscribed to");
         assert!(entry.present().is_some_and(|present| present.bytes == record.resource));
     }

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::ledger::Ledger;
-use super::view::{Cluster, ClusterState, ClusterView, Mark};
+use super::view::{Cluster, ClusterState, ClusterView};
 use crate::balance::{MembersBuilder, P2c, Registry};
 use crate::endpoint::{ConnectOptions, EndpointKey, Protocol};
 use crate::error::Failure;
@@ -33,7 +33,6 @@ pub struct LiveCluster {
     priorities: Vec<MembersBuilder>,
     /// What they were made of.
     made_of: Option<MadeOf>,
-    mark: Arc<Mark>,
 }
 
 impl LiveCluster {
@@ -49,8 +48,7 @@ impl LiveCluster {
             resends: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
         };
-        let (cluster, mark) = (Arc::new(cluster), Arc::new(Mark));
-        Self { cluster, settings, ledger, priorities: Vec::new(), made_of: None, mark }
+        Self { cluster: Arc::new(cluster), settings, ledger, priorities: Vec::new(), made_of: None }
     }
 
     /// Waits for its configuration.
@@ -122,7 +120,7 @@ impl LiveCluster {
     }
 
     fn view(&self, state: ClusterState, account: Account) -> ClusterView {
-        ClusterView { cluster: self.cluster.clone(), state, account, retired: false, mark: self.mark.clone() }
+        ClusterView { cluster: self.cluster.clone(), state, account }
     }
 }
 

@@ -98,7 +98,7 @@ enum Choosing {
 
 /// Why there is no endpoint after waiting for one.
 enum NoChoice {
-    /// The cluster is not in the configuration any more, or soon will not be.
+    /// The cluster is not in the configuration any more.
     Gone,
     Failed(Error),
 }
@@ -165,12 +165,7 @@ async fn wait(cx: Arc<CallContext>, mut admitted: bool) -> Result<Choice, NoChoi
         let mut snapshot = std::pin::pin!(cx.target.published().changed().notified());
         snapshot.as_mut().enable();
         view = cx.target.refresh(cx.index, &view).ok_or(NoChoice::Gone)?;
-        let pick = view.pick(&pick_context(&cx, cx.target.clock().now()));
-        if view.retired && !matches!(pick, Pick::Endpoint(_)) {
-            // No route leads here any more, and where the present one leads there may be an endpoint.
-            return Err(NoChoice::Gone);
-        }
-        match pick {
+        match view.pick(&pick_context(&cx, cx.target.clock().now())) {
             Pick::Endpoint(endpoint) => {
                 if !std::mem::replace(&mut admitted, true)
                     && let Some(error) = view.account.refuse(endpoint, cx.target.clock())

@@ -7,10 +7,10 @@ use crate::bootstrap::Node;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::resource::Kind;
-use crate::xds::cache::{Rejection, State, Status};
+use crate::xds::cache::{Rejection, Reported, State, Status};
 use crate::xds::client::Client;
 use crate::xds::kind::ResourceKind;
-use crate::xds::session::Received;
+use crate::xds::server_status::ServerStatus;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,11 +35,13 @@ pub struct Report {
 /// How it goes with a control plane.
 #[derive(Clone, Debug)]
 pub struct ControlPlaneReport {
+    /// The authorities that it answers for, beside names without one if it is [`Report::control_plane`].
+    pub authorities: Vec<String>,
     /// Where it is.
     pub source: String,
     /// How it calls itself.
     pub identifier: String,
-    /// Whether the stream to it is open.
+    /// Whether it does what it should (gRFC A78); see [`ServerStatus::connected`].
     pub connected: bool,
     /// Why no control plane can be reached, if none can.
     pub error: Option<Arc<str>>,
@@ -47,10 +49,8 @@ pub struct ControlPlaneReport {
     pub from_disk: usize,
     /// The last version of each kind that was accepted whole.
     pub versions: Vec<(Kind, String)>,
-    /// How often it went from healthy to unhealthy.
-    pub outages: u64,
-    /// How many resources of each kind it sent.
-    pub received: Vec<(Kind, Received)>,
+    /// How those do that answer for the same names, of those that were ever tried, in order: the one in charge is one of them.
+    pub servers: Vec<ServerStatus<Kind>>,
 }
 
 /// A resource that is subscribed to.
@@ -70,12 +70,14 @@ pub struct ResourceReport {
     pub rejection: Option<Rejection>,
     /// How far the client has come with it, as the client status discovery service has it.
     pub client_status: Status,
-    /// When it changed last.
+    /// When what is in force came, or when it became what it is.
     pub updated: Option<SystemTime>,
     /// When the newest version was refused.
     pub refused_at: Option<SystemTime>,
-    /// What the control plane says is wrong with it.
+    /// What the control plane says is wrong with it; if there is a version in force it stays so all the same.
     pub error: Option<String>,
+    /// When the control plane said so last.
+    pub reported_at: Option<SystemTime>,
 }
 
 impl Report {
@@ -88,6 +90,7 @@ impl Report {
         let (now, wall) = (clock.now(), clock.wall());
         let mut control_planes =
             client.into_iter().flat_map(Client::status).map(|status| ControlPlaneReport {
+                authorities: status.authorities.into_iter().map(str::to_owned).collect(),
                 source: status.source.to_string(),
                 identifier: status.identifier.to_owned(),
                 connected: status.connected,
@@ -98,8 +101,7 @@ impl Report {
                     .into_iter()
                     .map(|(kind, version)| (kind, version.to_owned()))
                     .collect(),
-                outages: status.outages,
-                received: status.received,
+                servers: status.servers,
             });
         let control_plane = control_planes.next();
         let entries = Kind::ALL.iter().flat_map(|&kind| {
@@ -121,7 +123,8 @@ impl Report {
                 client_status: entry.status(),
                 updated: entry.updated_at(now, wall),
                 refused_at: entry.rejection.as_ref().and_then(|rejection| rejection.date(now, wall)),
-                error: entry.error.as_ref().map(|error| error.message.clone()),
+                error: entry.error.as_ref().map(Reported::to_string),
+                reported_at: entry.error.as_ref().and_then(|error| error.date(now, wall)),
             }
         });
         Self {

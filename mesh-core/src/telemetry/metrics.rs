@@ -56,7 +56,7 @@ macro_rules! metrics {
 
 metrics! {
     CONNECTED = Gauge "grpc.xds_client.connected" "{bool}" ["grpc.xds.server"]
-        "Whether a working stream to the control plane is open (gRFC A78).";
+        "Whether the control plane does what it should: 1 from the first stream that is open, 0 once a stream cannot be opened or ends without an answer, 1 again with the first answer; absent while it is let alone because a better one answers (gRFC A78).";
     SERVER_FAILURE = Counter "grpc.xds_client.server_failure" "{failure}" ["grpc.xds.server"]
         "How often a control plane went from healthy to unhealthy (gRFC A78).";
     UPDATES_VALID = Counter "grpc.xds_client.resource_updates_valid" "{resource}" ["grpc.xds.server", "grpc.xds.resource_type"]
@@ -64,7 +64,7 @@ metrics! {
     UPDATES_INVALID = Counter "grpc.xds_client.resource_updates_invalid" "{resource}" ["grpc.xds.server", "grpc.xds.resource_type"]
         "Resources received that were refused (gRFC A78).";
     RESOURCES = Gauge "grpc.xds_client.resources" "{resource}" ["grpc.xds.authority", "grpc.xds.cache_state", "grpc.xds.resource_type"]
-        "Resources subscribed to, by how far the client has come with them: requested, does_not_exist, acked, nacked, nacked_but_cached, received_error, timeout (gRFC A78).";
+        "Resources subscribed to, by how far the client has come with them: requested, does_not_exist, does_not_exist_but_cached, acked, nacked, nacked_but_cached, received_error, received_error_but_cached, timeout (gRFC A78, A88).";
     SNAPSHOT = Gauge "mesh.snapshot" "{snapshot}" []
         "The number of the configuration in force; it grows with each change.";
     TARGETS = Gauge "mesh.targets" "{target}" ["mesh.state"]
@@ -84,7 +84,7 @@ metrics! {
     ENDPOINT_PENDING = Gauge "mesh.endpoint.pending" "{request}" ["mesh.endpoint"]
         "Requests in flight at the endpoint.";
     ENDPOINT_LATENCY = Gauge "mesh.endpoint.latency" "ms" ["mesh.endpoint"]
-        "The peak-sensitive average of the endpoint's latency that the balancer sees; absent before the first answer.";
+        "The peak-sensitive average of the endpoint's latency that the balancer sees, the largest if its address is reached in several ways; absent before the first answer.";
     ENDPOINT_CONNECTIONS = Gauge "mesh.endpoint.connections" "{connection}" ["mesh.endpoint"]
         "Open connections to the endpoint.";
     TASKS = Gauge "mesh.tasks" "{task}" []

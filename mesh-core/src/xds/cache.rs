@@ -2,6 +2,7 @@
 
 use crate::clock::Instant;
 use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,8 +15,8 @@ pub struct Entry<V> {
     pub rejection: Option<Rejection>,
     /// What the control plane says is wrong with it; if it is present it stays in force all the same.
     pub error: Option<Reported>,
-    /// When `state`, `rejection` or `error` changed last.
-    pub updated: Option<Instant>,
+    /// When `state`, `rejection` or `error` changed last here.
+    pub(super) updated: Option<Instant>,
     /// Whether it was asked for by its name, and not only along with everything.
     pub(super) named: bool,
     /// Whether what is present comes from elsewhere, and this control plane has not confirmed it.
@@ -54,8 +55,11 @@ pub struct Present<V> {
     pub value: V,
     /// As it came over the wire.
     pub bytes: Bytes,
-    /// Its own version (delta), or that of the response that brought it (state of the world).
+    /// Its own version (delta), or that of the response that brought it (state of the world); empty if it comes from the
+    /// disk cache and no control plane has confirmed it.
     pub version: Arc<str>,
+    /// When it came; from the disk cache: when it was put in force.
+    pub since: Instant,
 }
 
 /// Why a resource is not there.
@@ -124,6 +128,8 @@ pub struct Reported {
     pub code: i32,
     /// What the control plane says.
     pub message: String,
+    /// When it said so last.
+    pub at: Instant,
 }
 
 /// How far the client has come with a resource: `envoy.admin.v3.ClientResourceStatus`.
@@ -215,10 +221,19 @@ impl<V> Entry<V> {
         }
     }
 
-    /// [`updated`](Self::updated) as a date, given the present as both.
+    /// When what is present came, or when it became what it is, as a date; given the present as both.
     #[must_use]
     pub fn updated_at(&self, now: Instant, wall: SystemTime) -> Option<SystemTime> {
-        date(self.updated?, now, wall)
+        let updated = self.present().map(|present| present.since).or(self.updated);
+        date(updated?, now, wall)
+    }
+
+    /// Whether its error is this one, whenever that came.
+    pub(super) fn says(&self, error: Option<&Reported>) -> bool {
+        match (&self.error, error) {
+            (Some(before), Some(error)) => before.is_like(error),
+            (before, error) => before.is_none() && error.is_none(),
+        }
     }
 
     /// Whether it is a part of everything that this control plane has not confirmed.
@@ -229,6 +244,26 @@ impl<V> Entry<V> {
     /// Whether it is as good as the control plane has it.
     pub(super) fn is_clean(&self) -> bool {
         matches!(self.state, State::Present(_)) && self.rejection.is_none() && self.error.is_none()
+    }
+}
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gRPC status {}", self.code)?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+impl Reported {
+    /// Whether both say the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.code, &self.message) == (other.code, &other.message)
+    }
+
+    /// [`at`](Self::at) as a date, given the present as both.
+    #[must_use]
+    pub fn date(&self, now: Instant, wall: SystemTime) -> Option<SystemTime> {
+        date(self.at, now, wall)
     }
 }
 

@@ -9,9 +9,10 @@ use super::link::Source;
 use super::load_counts::ClusterCounts;
 use super::loads::Loads;
 use super::name::{canonical, is_federated};
-use super::session::{Change, Received};
+use super::server_status::ServerStatus;
+use super::session::Change;
 use crate::bootstrap::Node;
-use crate::clock::Timer;
+use crate::clock::{Instant, Timer};
 use crate::net::Environment;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,11 +50,13 @@ pub struct Turn<K> {
 /// How it goes with the control planes of one group of the directory.
 #[derive(Debug)]
 pub struct Status<'a, K: ResourceKind> {
+    /// The authorities they answer for; the first group answers for names without one as well.
+    pub authorities: Vec<&'a str>,
     /// The one in charge.
     pub source: &'a Source,
     /// How it calls itself.
     pub identifier: &'a str,
-    /// Whether a stream to it is open.
+    /// Whether it does what it should.
     pub connected: bool,
     /// Why none can be reached, if none can.
     pub error: Option<&'a Arc<str>>,
@@ -61,10 +64,8 @@ pub struct Status<'a, K: ResourceKind> {
     pub from_disk: usize,
     /// The last version of each kind that was accepted whole.
     pub versions: Vec<(K, &'a str)>,
-    /// How often it went from healthy to unhealthy.
-    pub outages: u64,
-    /// How many resources of each kind it sent.
-    pub received: Vec<(K, Received)>,
+    /// How those do that were ever tried, in order.
+    pub servers: Vec<ServerStatus<K>>,
 }
 
 impl<K: ResourceKind> Client<K> {
@@ -177,9 +178,9 @@ impl<K: ResourceKind> Client<K> {
         let Some(group) = self.groups.first_mut() else { return };
         group.subscribe_all(kind);
         let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
-        let local = &self.local;
+        let (local, now) = (&self.local, self.environment.clock.now());
         disk.all(kind).filter(|(name, _)| !is_federated(name)).for_each(|(name, record)| {
-            restore(group, local, kind, name, record);
+            restore(group, local, kind, name, record, now);
         });
     }
 
@@ -200,9 +201,10 @@ impl<K: ResourceKind> Client<K> {
         let group = &mut self.groups[group];
         group.subscribe(kind, added, removed);
         let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
+        let now = self.environment.clock.now();
         for name in added {
             if let Some(record) = disk.get(kind, name) {
-                restore(group, &self.local, kind, name, record);
+                restore(group, &self.local, kind, name, record, now);
             }
         }
     }
@@ -233,17 +235,17 @@ impl<K: ResourceKind> Client<K> {
 
     /// How it goes with the control planes.
     pub fn status(&self) -> impl Iterator<Item = Status<'_, K>> {
-        self.groups.iter().map(|group| {
+        self.groups.iter().enumerate().map(|(index, group)| {
             let session = group.session();
             Status {
+                authorities: self.directory.authorities(index).collect(),
                 source: group.source(),
                 identifier: session.control_plane(),
-                connected: session.is_open(),
+                connected: session.is_connected(),
                 error: group.error(),
                 from_disk: group.preloaded(),
                 versions: K::ALL.iter().map(|&kind| (kind, session.version(kind))).collect(),
-                outages: session.outages(),
-                received: K::ALL.iter().map(|&kind| (kind, session.received(kind))).collect(),
+                servers: group.servers().collect(),
             }
         })
     }
@@ -308,11 +310,18 @@ impl<K: ResourceKind> Client<K> {
 }
 
 /// Puts a resource of the disk cache in force.
-fn restore<K: ResourceKind>(group: &mut Group<K>, local: &K::Local, kind: K, name: &str, record: &Record) {
+fn restore<K: ResourceKind>(
+    group: &mut Group<K>,
+    local: &K::Local,
+    kind: K,
+    name: &str,
+    record: &Record,
+    now: Instant,
+) {
     let bytes = record.resource.clone();
     match kind.decode_for(local, name, &bytes, None) {
         // No control plane has sent it, so it has no version.
-        Ok(value) => group.preload(kind, name, Present { value, bytes, version: "".into() }),
+        Ok(value) => group.preload(kind, name, Present { value, bytes, version: "".into(), since: now }),
         Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
     }
 }

@@ -173,13 +173,14 @@ impl Delta {
     }
 }
 
-/// The versions of what the client has, by name. What is a part of everything and comes from elsewhere has a version that
-/// there is not, so that the server sends it or says that it is gone.
+/// The versions of what this control plane has sent, by name. What is a part of everything and comes from elsewhere has a
+/// version that there is not, so that the server sends it or says that it is gone.
 fn versions<K: ResourceKind>(table: &Table<K>) -> BTreeMap<String, String> {
     let versions = table.entries().filter_map(|(name, entry)| {
-        let version = &entry.present()?.version;
+        let present = entry.present()?;
+        let version = if entry.inherited { "" } else { &*present.version };
         let told = !version.is_empty() || entry.is_unconfirmed();
-        told.then(|| (name.to_string(), version.to_string()))
+        told.then(|| (name.to_string(), version.to_owned()))
     });
     versions.collect()
 }

@@ -87,6 +87,11 @@ impl Directory {
         format!("{}; {}", groups.join(" "), authorities.join(" "))
     }
 
+    /// The authorities that a group answers for, in order.
+    pub(super) fn authorities(&self, group: usize) -> impl Iterator<Item = &str> {
+        self.authorities.iter().filter(move |(_, index)| **index == group).map(|(name, _)| name.as_str())
+    }
+
     /// The group that answers for a name.
     pub(super) fn find<K: ResourceKind>(&self, kind: K, name: &str) -> Result<usize, Misnamed> {
         if !is_federated(name) {

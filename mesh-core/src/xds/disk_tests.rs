@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock;
 use crate::xds::cache::Present;
 use crate::xds::fixture::Toy;
 
@@ -102,7 +103,7 @@ fn the_size_is_bounded_and_what_is_not_in_use_makes_way() {
 fn only_another_resource_is_news() {
     let (mut disk, _) = disk(u64::MAX);
     let mut hear = |name: &str, bytes: Vec<u8>, version: &str| {
-        let present = Present { value: 1, bytes: bytes.into(), version: version.into() };
+        let present = Present { value: 1, bytes: bytes.into(), version: version.into(), since: clock::now() };
         disk.hear(Toy::Whole, name, &Entry { state: State::Present(present), ..Entry::new(true) })
     };
     let same = vec![3; 100];

@@ -8,6 +8,7 @@ use super::directory::Servers;
 use super::fallback::Fallback;
 use super::kind::ResourceKind;
 use super::link::Source;
+use super::server_status::ServerStatus;
 use super::session::{Change, Session};
 use super::upstream::{Step, Upstream};
 use crate::bootstrap::Node;
@@ -27,6 +28,8 @@ pub(super) struct Group<K: ResourceKind> {
     environment: Environment,
     /// Those that are tried.
     upstreams: Vec<Upstream<K>>,
+    /// Of the sessions that are over; of those control planes that were ever tried.
+    past: Vec<ServerStatus<K>>,
     fallback: Fallback,
     /// The names subscribed to, by kind.
     wanted: Vec<BTreeSet<Arc<str>>>,
@@ -57,6 +60,7 @@ impl<K: ResourceKind> Group<K> {
             local: local.clone(),
             environment: environment.clone(),
             upstreams: Vec::new(),
+            past: Vec::new(),
             fallback: Fallback::new(servers.sources.len(), servers.eager),
             wanted: K::ALL.iter().map(|_| BTreeSet::new()).collect(),
             everything: BTreeSet::new(),
@@ -66,7 +70,7 @@ impl<K: ResourceKind> Group<K> {
             reasons: vec![String::new(); servers.sources.len()],
             timer: Timer::at(None),
         };
-        group.upstreams.push(group.upstream(0));
+        group.try_next();
         group
     }
 
@@ -78,6 +82,14 @@ impl<K: ResourceKind> Group<K> {
     /// The control plane in charge.
     pub(super) fn source(&self) -> &Source {
         self.upstreams[self.fallback.active()].source()
+    }
+
+    /// How the control planes do that were ever tried.
+    pub(super) fn servers(&self) -> impl Iterator<Item = ServerStatus<K>> {
+        self.past.iter().enumerate().map(|(index, past)| match self.upstreams.get(index) {
+            Some(upstream) => past.with(&upstream.session),
+            None => past.clone(),
+        })
     }
 
     pub(super) fn get(&self, kind: K, name: &str) -> Option<&Entry<K::Value>> {
@@ -194,10 +206,20 @@ impl<K: ResourceKind> Group<K> {
         if !self.fallback.add(now, missing) {
             return false;
         }
-        let next = self.upstream(self.upstreams.len());
-        tracing::info!(control_plane = %next.source(), "trying the next control plane");
-        self.upstreams.push(next);
+        let source = self.try_next();
+        tracing::info!(control_plane = %source, "trying the next control plane");
         true
+    }
+
+    fn try_next(&mut self) -> &Source {
+        let index = self.upstreams.len();
+        let source = &self.sources[index];
+        if index == self.past.len() {
+            self.past.push(ServerStatus::new(source.to_string()));
+        }
+        let session = self.session_with(index);
+        self.upstreams.push(Upstream::new(session, source.clone(), self.environment.clone()));
+        source
     }
 
     /// Whether something is needed that no control plane has said anything about.
@@ -238,7 +260,9 @@ impl<K: ResourceKind> Group<K> {
                     let name = self.sources[index].to_string();
                     self.environment.events.emit(|| Event::ControlPlaneChanged(name.into()));
                 }
-                self.upstreams.truncate(self.fallback.tried());
+                let let_go = self.upstreams.drain(self.fallback.tried()..);
+                let past = self.past.iter_mut().skip(self.fallback.tried());
+                past.zip(let_go).for_each(|(past, upstream)| past.add(&upstream.session));
                 self.tell(Health::Up);
             }
             Step::Ended { answered, reason } => {
@@ -278,19 +302,20 @@ impl<K: ResourceKind> Group<K> {
         }
         // What the others know grows old; should they come back, they start afresh.
         for index in 0..to {
-            self.upstreams[index] = self.upstream(index);
+            let fresh = self.session_with(index);
+            self.past[index].add(&self.upstreams[index].restart(fresh));
         }
     }
 
-    fn upstream(&self, index: usize) -> Upstream<K> {
-        let source = self.sources[index].clone();
-        let mut session = source.session(&self.node, &self.local, self.environment.clock.now());
+    /// A session with a control plane that is subscribed to all that is wanted.
+    fn session_with(&self, index: usize) -> Session<K> {
+        let mut session = self.sources[index].session(&self.node, &self.local, self.environment.clock.now());
         for (&kind, names) in K::ALL.iter().zip(&self.wanted) {
             let names: Vec<_> = names.iter().cloned().collect();
             session.change_subscription(kind, &names, &[]);
         }
         self.everything.iter().for_each(|&kind| session.add_all(kind));
-        Upstream::new(session, source, self.environment.clone())
+        session
     }
 
     /// Tells the outside how it goes, if that is new.

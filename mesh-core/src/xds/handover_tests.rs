@@ -7,7 +7,7 @@ use super::fixture::Toy::Whole;
 use super::fixture::{Fixture, any, resource};
 use super::in_process::Protocol;
 use mesh_proto::ads::DiscoveryRequest;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,12 +21,17 @@ fn heir(protocol: Protocol, features: Features, inherited: &[(&str, u32)]) -> Fi
         Protocol::Delta => drop(f.delta_request()),
     }
     for (name, value) in inherited {
-        let present = Present { value: *value, bytes: any(Whole, name, *value).value, version: "old".into() };
-        f.session.preload(Whole, name, present, None);
+        f.session.preload(Whole, name, present(&f, name, *value), None);
     }
     let names: Vec<_> = inherited.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(f.fire_at(Duration::ZERO), names, "whoever uses them is told");
     f
+}
+
+/// A resource as another control plane sent it a minute ago.
+fn present(f: &Fixture, name: &str, value: u32) -> Present<u32> {
+    let bytes = any(Whole, name, value).value;
+    Present { value, bytes, version: "old".into(), since: f.now - 60 * SECOND }
 }
 
 fn values(f: &Fixture) -> Vec<(&str, u32)> {
@@ -98,10 +103,35 @@ fn who_keeps_what_is_deleted_keeps_what_is_not_mentioned() {
 #[test]
 fn a_time_to_live_is_inherited() {
     let mut f = heir(Protocol::StateOfTheWorld, Features::default(), &[]);
-    let present = Present { value: 1, bytes: any(Whole, "a", 1).value, version: "old".into() };
-    f.session.preload(Whole, "a", present, Some(f.now + SECOND));
+    f.session.preload(Whole, "a", present(&f, "a", 1), Some(f.now + SECOND));
     assert_eq!(f.fire_at(Duration::ZERO), ["a"]);
     assert_eq!(f.fire_at(SECOND), ["a"]);
     assert_eq!(values(&f), []);
     assert_eq!(f.requests(), [] as [DiscoveryRequest; 0]);
+}
+
+#[test]
+fn what_is_inherited_is_told_with_its_version_and_date_but_never_offered() {
+    let wall = SystemTime::UNIX_EPOCH + 1000 * SECOND;
+    for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+        let mut f = heir(protocol, Features::default(), &[("a", 1), ("b", 2)]);
+        let told = |f: &Fixture, name: &str| {
+            let entry = f.session.get(Whole, name).unwrap();
+            (entry.present().unwrap().version.to_string(), entry.updated_at(f.now, wall))
+        };
+        let came = Some(wall - 60 * SECOND);
+        assert_eq!(told(&f, "a"), ("old".to_owned(), came));
+        match protocol {
+            Protocol::StateOfTheWorld => {
+                assert_eq!(f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 20)]), ["b"]);
+            }
+            Protocol::Delta => {
+                let both = vec![resource(Whole, "a", "7", 1), resource(Whole, "b", "8", 20)];
+                assert_eq!(f.send_delta(Whole, both, &[]), ["b"]);
+            }
+        }
+        let confirmed = if protocol == Protocol::Delta { "7" } else { "v1" };
+        assert_eq!(told(&f, "a"), (confirmed.to_owned(), came), "it is the same, and this one's word for it");
+        assert_eq!(told(&f, "b").1, Some(wall), "it is new");
+    }
 }

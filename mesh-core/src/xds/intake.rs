@@ -56,8 +56,9 @@ impl<K: ResourceKind> Table<K> {
         let expires = item.ttl.map(|ttl| now.checked_add(ttl).unwrap_or_else(|| now + FOREVER));
         let (bytes, wrong) = match item.payload {
             Payload::Heartbeat => {
+                entry.confirm(item.version, origin);
                 if entry.present().is_some() {
-                    (entry.inherited, entry.grace) = (false, None);
+                    entry.grace = None;
                     entry.expires = expires;
                     arm(&mut self.alarms, entry, &name);
                 }
@@ -69,26 +70,19 @@ impl<K: ResourceKind> Table<K> {
         entry.deadline = None;
         entry.grace = None;
         if wrong.is_none()
-            && let State::Present(present) = &mut entry.state
+            && let Some(present) = entry.present()
             && present.bytes == bytes
         {
             self.received.valid += 1;
-            entry.inherited = false;
+            entry.confirm(item.version, origin);
             entry.expires = expires;
             arm(&mut self.alarms, entry, &name);
-            if let State::Present(present) = &mut entry.state {
-                if !item.version.is_empty() && *present.version != *item.version {
-                    present.version = item.version.into();
-                } else if present.version.is_empty() {
-                    present.version = origin.version();
-                }
-            }
             if entry.rejection.take().is_some() | entry.error.take().is_some() {
                 self.touch(now, name);
             }
             return;
         }
-        let version = if item.version.is_empty() { origin.version() } else { item.version.into() };
+        let version = origin.version_of(item.version);
         if let Some(rejection) = &mut entry.rejection
             && rejection.bytes == bytes
             && wrong.as_ref().map_or(!rejection.foreign, |reason| *reason == rejection.reason)
@@ -109,7 +103,7 @@ impl<K: ResourceKind> Table<K> {
             Ok(value) => {
                 self.received.valid += 1;
                 entry.inherited = false;
-                entry.state = State::Present(Present { value, bytes, version });
+                entry.state = State::Present(Present { value, bytes, version, since: now });
                 entry.rejection = None;
                 entry.expires = expires;
                 arm(&mut self.alarms, entry, &name);
@@ -137,7 +131,7 @@ impl<K: ResourceKind> Table<K> {
     fn report(&mut self, now: Instant, error: &OnWire<'_>, refusals: &mut Refusals) {
         // What is not there and was not known before is no news.
         let Some(name) = self.mention(error.name, error.code != NOT_FOUND, refusals) else { return };
-        let reported = Reported { code: error.code, message: error.message.to_owned() };
+        let reported = Reported { code: error.code, message: error.message.to_owned(), at: now };
         let Some(entry) = self.entries.get_mut(&name) else { return };
         entry.deadline = None;
         entry.grace = None;
@@ -145,7 +139,7 @@ impl<K: ResourceKind> Table<K> {
             return self.delete(now, &name, Some(reported));
         }
         let drop = error.code == PERMISSION_DENIED && self.features.fail_on_data_errors;
-        let mut changed = entry.error.as_ref() != Some(&reported);
+        let mut changed = !entry.says(Some(&reported));
         if entry.present().is_none() || drop {
             changed |= !matches!(entry.state, State::Absent(Absence::Failed));
             entry.state = State::Absent(Absence::Failed);
@@ -231,9 +225,11 @@ impl<K: ResourceKind> Table<K> {
             let reported = reported.unwrap_or_else(|| Reported {
                 code: NOT_FOUND,
                 message: "the control plane took it away; ignore_resource_deletion keeps it".to_owned(),
+                at: now,
             });
-            if entry.error.as_ref() != Some(&reported) {
-                entry.error = Some(reported);
+            let changed = !entry.says(Some(&reported));
+            entry.error = Some(reported);
+            if changed {
                 self.touch(now, name.clone());
             }
             return;
@@ -243,6 +239,19 @@ impl<K: ResourceKind> Table<K> {
             _ => Absence::NotFound,
         };
         self.set_absent(now, name, absence, reported);
+    }
+}
+
+impl<V> Entry<V> {
+    /// The control plane says that what is present is still the right one, of this version.
+    fn confirm(&mut self, version: &str, origin: &mut Origin<'_>) {
+        let inherited = std::mem::take(&mut self.inherited);
+        let State::Present(present) = &mut self.state else { return };
+        // What another control plane called it means nothing to this one.
+        let unnamed = inherited || present.version.is_empty();
+        if unnamed || !version.is_empty() && *present.version != *version {
+            present.version = origin.version_of(version);
+        }
     }
 }
 
@@ -269,9 +278,12 @@ impl<'a> Origin<'a> {
         Self { message: &response.message, version: response.version, shared: None }
     }
 
-    /// The version of resources that have none of their own.
-    fn version(&mut self) -> Arc<str> {
-        self.shared.get_or_insert_with(|| self.version.into()).clone()
+    /// The version of a resource: its own, or that of the response if it has none.
+    fn version_of(&mut self, own: &str) -> Arc<str> {
+        if own.is_empty() {
+            return self.shared.get_or_insert_with(|| self.version.into()).clone();
+        }
+        own.into()
     }
 }
 

@@ -46,6 +46,7 @@ mod nack;
 pub mod name;
 #[cfg(test)]
 mod property_tests;
+pub mod server_status;
 pub mod session;
 mod sotw;
 mod subscription;

@@ -37,6 +37,7 @@ pub struct Session<K: ResourceKind> {
     link: Link,
     failures: u32,
     error: Option<Arc<str>>,
+    works: bool,
     outages: u64,
     control_plane: String,
 }
@@ -80,6 +81,7 @@ impl<K: ResourceKind> Session<K> {
             link: Link::Down { until: now, wait: Duration::ZERO },
             failures: 0,
             error: None,
+            works: false,
             outages: 0,
             control_plane: String::new(),
         }
@@ -92,6 +94,16 @@ impl<K: ResourceKind> Session<K> {
         self.protocol = protocol;
         self.subscriptions = subscriptions(protocol, features, local);
         self
+    }
+
+    /// Takes the place of another session with the same control plane: what that knew is forgotten, but not how the control
+    /// plane does and how long to leave it alone.
+    pub(super) fn replace(&mut self, other: &Self) {
+        if let Link::Down { until, wait } = other.link {
+            self.link = Link::Down { until, wait };
+        }
+        (self.failures, self.works) = (other.failures, other.works);
+        self.error.clone_from(&other.error);
     }
 
     /// The protocol that its streams have to speak.
@@ -128,6 +140,13 @@ impl<K: ResourceKind> Session<K> {
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.link, Link::Up { .. })
+    }
+
+    /// Whether the control plane does what it should (gRFC A78): from the first stream that is open until one fails before it
+    /// brought anything, and again once one does. The time between streams that end as streams do counts as well.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.works
     }
 
     /// How the control plane calls itself.
@@ -190,6 +209,7 @@ impl<K: ResourceKind> Session<K> {
     /// A stream is open.
     pub fn opened(&mut self, now: Instant) {
         self.link = Link::Up { since: now, node_sent: false, answered: false };
+        self.works |= self.error.is_none();
         self.subscriptions.iter_mut().for_each(Subscription::stream_opened);
     }
 
@@ -198,6 +218,7 @@ impl<K: ResourceKind> Session<K> {
         if !matches!(self.link, Link::Up { answered: true, .. }) {
             self.outages += u64::from(self.error.is_none());
             self.error = Some(reason.into());
+            self.works = false;
         }
         self.failures = match self.link {
             Link::Up { since, answered: true, .. } if now >= since + HEALTHY_STREAM => 0,
@@ -238,6 +259,7 @@ impl<K: ResourceKind> Session<K> {
             .map_err(|error| Garbled(format!("not a discovery response: {error}")))?;
         *answered = true;
         self.error = None;
+        self.works = true;
         if !response.control_plane.is_empty() && response.control_plane != self.control_plane {
             response.control_plane.clone_into(&mut self.control_plane);
         }

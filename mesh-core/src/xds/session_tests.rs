@@ -222,6 +222,37 @@ fn the_time_does_not_run_without_a_stream() {
 }
 
 #[test]
+fn a_control_plane_works_until_a_stream_fails_and_again_once_one_answers() {
+    let mut f = Fixture::new();
+    assert!(!f.session.is_connected(), "nothing was tried");
+    f.open();
+    assert!(f.session.is_connected());
+    f.subscribe(Part, &["a"]);
+    f.request();
+    f.send(Part, vec![any(Part, "a", 1)]);
+    f.session.closed(f.now, "routine", 0);
+    assert_eq!(
+        (f.session.is_connected(), f.session.outages()),
+        (true, 0),
+        "streams end; this one had answered"
+    );
+    f.now += Duration::from_secs(60);
+    assert!(f.session.should_open(f.now));
+    f.session.closed(f.now, "refused", 0);
+    assert_eq!((f.session.is_connected(), f.session.outages()), (false, 1));
+    f.now += Duration::from_secs(60);
+    f.open();
+    assert!(!f.session.is_connected(), "it has not answered yet");
+    f.session.closed(f.now, "gone", 0);
+    assert_eq!((f.session.is_connected(), f.session.outages()), (false, 1), "it was down all the time");
+    f.now += Duration::from_secs(60);
+    f.open();
+    f.request();
+    f.send(Part, vec![any(Part, "a", 1)]);
+    assert_eq!((f.session.is_connected(), f.session.outages()), (true, 1));
+}
+
+#[test]
 fn a_new_stream_asks_for_everything_and_keeps_what_is_known() {
     let mut f = Fixture::up();
     f.subscribe(Whole, &["a"]);

@@ -149,8 +149,7 @@ impl<K: ResourceKind> Table<K> {
         }
         let name = name.clone();
         let Some(entry) = self.entries.get_mut(&name) else { return };
-        // A version would let the control plane think that it has sent it.
-        entry.state = State::Present(Present { version: "".into(), ..resource });
+        entry.state = State::Present(resource);
         entry.inherited = true;
         entry.deadline = None;
         entry.expires = expires;
@@ -283,12 +282,13 @@ impl<K: ResourceKind> Table<K> {
     ) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let same = matches!(entry.state, State::Absent(before) if before == absence);
-        if same && entry.error == reported && entry.rejection.is_none() {
-            return;
-        }
+        let changed = !same || entry.rejection.is_some() || !entry.says(reported.as_ref());
         entry.state = State::Absent(absence);
         entry.rejection = None;
         entry.error = reported;
+        if !changed {
+            return;
+        }
         entry.expires = None;
         let forget = !entry.named && !entry.leaving;
         self.touch(now, name.clone());

@@ -56,6 +56,13 @@ impl<K: ResourceKind> Upstream<K> {
         Self { session, source, environment, stream: Stream::None, first: None, timer: Timer::at(None) }
     }
 
+    /// Goes on with another session, over a stream of its own; the one before.
+    pub(super) fn restart(&mut self, mut fresh: Session<K>) -> Session<K> {
+        (self.stream, self.first) = (Stream::None, None);
+        fresh.replace(&self.session);
+        std::mem::replace(&mut self.session, fresh)
+    }
+
     pub(super) fn source(&self) -> &Source {
         &self.source
     }
