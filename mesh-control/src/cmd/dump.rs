@@ -5,7 +5,7 @@ use mesh_core::Mesh;
 use mesh_core::endpoint::{Endpoint, Protocol};
 use mesh_core::resource::Kind;
 use mesh_core::route::{Action, VirtualHost};
-use mesh_core::snapshot::report::{Report, ResourceReport};
+use mesh_core::snapshot::report::{ControlPlaneReport, Report, ResourceReport};
 use mesh_core::snapshot::{Snapshot, TargetState};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -90,15 +90,8 @@ fn to_json(report: &Report, snapshot: &Snapshot, unused: &mesh_core::dump::Dump)
     let mut endpoints: Vec<_> = report.endpoints.iter().collect();
     endpoints.sort_by(|one, other| one.label().cmp(other.label()));
     json!({
-        "control_plane": report.control_plane.as_ref().map(|control_plane| json!({
-            "source": control_plane.source,
-            "identifier": control_plane.identifier,
-            "connected": control_plane.connected,
-            "error": control_plane.error.as_deref(),
-            "versions": control_plane.versions.iter()
-                .map(|(kind, version)| (kind.as_str().to_owned(), json!(version)))
-                .collect::<serde_json::Map<_, _>>(),
-        })),
+        "control_plane": report.control_plane.as_ref().map(control_plane_json),
+        "authorities": report.authorities.iter().map(control_plane_json).collect::<Vec<_>>(),
         "targets": report.targets.iter().map(|(spec, state)| {
             let (status, why, hosts) = match state {
                 TargetState::Pending => ("pending", waits_for(report, &spec.name), Vec::new()),
@@ -121,11 +114,30 @@ fn to_json(report: &Report, snapshot: &Snapshot, unused: &mesh_core::dump::Dump)
                 "version": &*rejection.version,
                 "reason": rejection.reason,
             })),
+            "error": resource.error,
             "kept": unused.kept,
             "without_effect": unused.reported,
             "unknown": unused.unknown,
         })).collect::<Vec<_>>(),
         "endpoints": endpoints.into_iter().map(|endpoint| endpoint_json(endpoint)).collect::<Vec<_>>(),
+    })
+}
+
+fn control_plane_json(control_plane: &ControlPlaneReport) -> Value {
+    let servers = control_plane.servers.iter().map(
+        |server| json!({"source": server.source, "connected": server.connected, "failures": server.outages}),
+    );
+    json!({
+        "authorities": control_plane.authorities,
+        "source": control_plane.source,
+        "identifier": control_plane.identifier,
+        "connected": control_plane.connected,
+        "error": control_plane.error.as_deref(),
+        "from_disk": control_plane.from_disk,
+        "servers": servers.collect::<Vec<_>>(),
+        "versions": control_plane.versions.iter()
+            .map(|(kind, version)| (kind.as_str().to_owned(), json!(version)))
+            .collect::<serde_json::Map<_, _>>(),
     })
 }
 
@@ -183,27 +195,16 @@ fn endpoint_json(endpoint: &Endpoint) -> Value {
 /// The JSON for people.
 fn to_text(dump: &Value) -> String {
     let mut out = String::new();
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     // Writing to a string does not fail.
     let _ = writeln!(out, "CONTROL PLANE");
     match &dump["control_plane"] {
         Value::Null => out.push_str("  none\n"),
-        it => {
-            let link = if it["connected"] == true { "connected" } else { "not connected" };
-            let _ = writeln!(out, "  {}  {}  {link}", text(&it["source"]), text(&it["identifier"]));
-            if !it["error"].is_null() {
-                let _ = writeln!(out, "  last error: {}", text(&it["error"]));
-            }
-            for kind in [Kind::Listener, Kind::Route, Kind::Cluster, Kind::Endpoint] {
-                let _ =
-                    writeln!(out, "  {:<22} version {}", kind.as_str(), text(&it["versions"][kind.as_str()]));
-            }
-        }
+        it => write_control_plane(&mut out, it),
+    }
+    for it in list(&dump["authorities"]) {
+        let names = list(&it["authorities"]).iter().map(text).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "\nCONTROL PLANE of xdstp names of {names}");
+        write_control_plane(&mut out, &it);
     }
     let _ = writeln!(out, "\nTARGETS");
     for target in list(&dump["targets"]) {
@@ -248,6 +249,9 @@ fn to_text(dump: &Value) -> String {
             let refused = &resource["refused"];
             let _ = writeln!(out, "    refused {}: {}", text(&refused["version"]), text(&refused["reason"]));
         }
+        if !resource["error"].is_null() {
+            let _ = writeln!(out, "    the control plane reports: {}", text(&resource["error"]));
+        }
         for (key, _) in UNUSED {
             let paths = list(&resource[key]).into_iter().map(|path| (key, kind.clone(), text(&path)));
             unused.extend(paths);
@@ -268,4 +272,42 @@ fn to_text(dump: &Value) -> String {
         }
     }
     out
+}
+
+fn write_control_plane(out: &mut String, it: &Value) {
+    let link = if it["connected"] == true { "connected" } else { "not connected" };
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "  {}  {}  {link}", text(&it["source"]), text(&it["identifier"]));
+    if !it["error"].is_null() {
+        let _ = writeln!(out, "  last error: {}", text(&it["error"]));
+    }
+    if it["from_disk"] != 0 {
+        let resources = text(&it["from_disk"]);
+        let _ = writeln!(out, "  resources from the disk cache, which nobody has confirmed: {resources}");
+    }
+    let servers = list(&it["servers"]);
+    for server in servers.iter().filter(|_| servers.len() > 1) {
+        let state = match &server["connected"] {
+            Value::Bool(true) => "works",
+            Value::Bool(false) => "fails",
+            _ => "stands by",
+        };
+        let _ =
+            writeln!(out, "  server {}  {state}, failures {}", text(&server["source"]), server["failures"]);
+    }
+    for kind in [Kind::Listener, Kind::Route, Kind::Cluster, Kind::Endpoint] {
+        let _ = writeln!(out, "  {:<22} version {}", kind.as_str(), text(&it["versions"][kind.as_str()]));
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
 }
