@@ -5,9 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
@@ -43,6 +47,9 @@ pub enum Listener {
     Virtual(mpsc::UnboundedReceiver<DuplexStream>),
     /// From a TCP socket.
     Tcp(TcpListener),
+    /// From a Unix domain socket.
+    #[cfg(unix)]
+    Unix(UnixListener),
     /// From another listener, over TLS; whoever fails the handshake is dropped.
     Tls(Box<Listener>, TlsAcceptor),
 }
@@ -52,6 +59,8 @@ impl fmt::Debug for Listener {
         match self {
             Self::Virtual(_) => f.write_str("Virtual"),
             Self::Tcp(listener) => listener.fmt(f),
+            #[cfg(unix)]
+            Self::Unix(listener) => listener.fmt(f),
             Self::Tls(inner, _) => f.debug_tuple("Tls").field(inner).finish(),
         }
     }
@@ -151,6 +160,16 @@ impl Listener {
         Ok(Self::Tcp(TcpListener::bind("127.0.0.1:0").await?))
     }
 
+    /// Listens on a Unix domain socket that is made at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, for example because something is there already.
+    #[cfg(unix)]
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        Ok(Self::Unix(UnixListener::bind(path)?))
+    }
+
     /// The next connection.
     ///
     /// # Errors
@@ -167,6 +186,8 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Io::Tcp(stream))
             }
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok(Io::Unix(listener.accept().await?.0)),
             Self::Tls(inner, acceptor) => loop {
                 let io = Box::pin(inner.accept()).await?;
                 if let Ok(stream) = acceptor.accept(io).await {
@@ -176,11 +197,13 @@ impl Listener {
         }
     }
 
-    /// The address of a socket.
+    /// The address of a TCP socket.
     #[must_use]
     pub fn local_address(&self) -> Option<String> {
         match self {
             Self::Virtual(_) => None,
+            #[cfg(unix)]
+            Self::Unix(_) => None,
             Self::Tls(inner, _) => inner.local_address(),
             Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.to_string()),
         }

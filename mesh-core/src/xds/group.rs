@@ -279,14 +279,9 @@ impl<K: ResourceKind> Group<K> {
 
     /// Why nothing works.
     fn reason(&self) -> Arc<str> {
-        match &self.reasons[..] {
-            [reason] => reason.as_str().into(),
-            reasons => {
-                let tried = self.sources.iter().zip(reasons).take(self.upstreams.len());
-                let each: Vec<_> = tried.map(|(source, reason)| format!("{source}: {reason}")).collect();
-                each.join("; ").into()
-            }
-        }
+        let tried = self.sources.iter().zip(&self.reasons).take(self.upstreams.len());
+        let each: Vec<_> = tried.map(|(source, reason)| format!("{source}: {reason}")).collect();
+        each.join("; ").into()
     }
 
     /// Hands what is in force from one control plane to another one.
@@ -324,7 +319,7 @@ impl<K: ResourceKind> Group<K> {
         match (&self.health, &health) {
             (Health::Down(_), Health::Down(reason)) => tracing::debug!(%reason, "still no control plane"),
             (_, Health::Down(reason)) => {
-                tracing::warn!(control_plane = %source, %reason, "no control plane; the configuration stays in force");
+                tracing::warn!(%reason, "no control plane; the configuration stays in force");
                 self.environment.events.emit(|| Event::ControlPlaneDown(reason.clone()));
             }
             (Health::Up, _) => {}
