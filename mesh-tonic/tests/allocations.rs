@@ -1,13 +1,15 @@
-//! What a call costs in allocations: fails on growth.
+//! What a call over xDS costs in allocations: fails on growth.
 //!
-//! The server runs on a thread of its own, so that only the client's allocations are counted. The count is exact and the
+//! The servers run on a thread of their own, so that only the client's allocations are counted. The count is exact and the
 //! same on every machine, unlike time.
 
 use allocation_counter::measure;
-use mesh_core::{ClusterConfig, Mesh};
+use mesh_core::Mesh;
+use mesh_core::bootstrap::{Bootstrap, Node};
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::net::Listener;
+use mesh_testkit::world::{TARGET, World};
 use mesh_tonic::Channel;
 use std::sync::mpsc;
 use tokio::runtime::{Builder, Runtime};
@@ -21,14 +23,18 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A backend on a thread of its own.
-fn backend() -> String {
+/// A control plane, and the backend of its one service, on a thread of their own: where the control plane is.
+fn servers() -> String {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         runtime().block_on(async {
-            let listener = Listener::loopback().await.unwrap();
-            sender.send(listener.local_address().unwrap()).unwrap();
-            let _backend = Backend::http2("a", listener);
+            let (backend, control) =
+                (Listener::loopback().await.unwrap(), Listener::loopback().await.unwrap());
+            let world = World::default();
+            world.cluster("echo", &[&backend.local_address().unwrap()]);
+            world.route("echo");
+            sender.send(control.local_address().unwrap()).unwrap();
+            let _running = (Backend::http2("a", backend), world.control.serve_on(control));
             std::future::pending::<()>().await;
         });
     });
@@ -37,12 +43,11 @@ fn backend() -> String {
 
 #[test]
 fn a_warm_unary_call() {
-    let address = backend();
+    let bootstrap = Bootstrap::new(&servers(), Node::default()).unwrap();
     let runtime = runtime();
     let (mesh, mut client) = runtime.block_on(async {
-        let cluster = ClusterConfig::new("echo").endpoint(&address).unwrap();
-        let mesh = Mesh::builder().cluster(cluster).build().unwrap();
-        let channel = Channel::new(&mesh, "static:///echo").unwrap();
+        let mesh = Mesh::from_bootstrap(bootstrap).unwrap();
+        let channel = Channel::new(&mesh, TARGET).unwrap();
         (mesh, EchoClient::new(channel))
     });
     let mut calls = || {
