@@ -1,11 +1,11 @@
 //! What a test had logged.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{self, DefaultGuard};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// The lines that this thread logs, from `INFO` up: `LEVEL message field=value`.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,10 @@ impl Lines {
     /// Begins to listen, until the guard is dropped.
     #[must_use]
     pub fn capture() -> (Self, DefaultGuard) {
+        // While there is just one, tracing takes the word of whichever thread comes by a line first on whether it is of
+        // interest to anybody, be it that of another test that does not listen.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| Dispatch::new(Self::default()));
         let lines = Self::default();
         let guard = subscriber::set_default(lines.clone());
         (lines, guard)
