@@ -97,6 +97,12 @@ impl Resources {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets the requests got so far.
+    pub fn forget_requests(&self) {
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The refusals got so far.
     #[must_use]
     pub fn nacks(&self) -> Vec<String> {

@@ -179,6 +179,11 @@ impl Backend {
         self.shared.in_flight.load(Ordering::SeqCst)
     }
 
+    /// Forgets the requests seen so far.
+    pub fn forget_seen(&self) {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The requests got so far, oldest first.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
