@@ -159,6 +159,11 @@ async fn a_bad_resource_is_refused_by_name_and_its_neighbours_are_not() {
     let rejected = std::iter::from_fn(|| events.try_recv().ok())
         .find(|event| matches!(event, Event::Rejected { name, .. } if &**name == "echo"));
     assert!(rejected.is_some(), "it is told");
+    // Who comes later gets the last good version, too.
+    let late = inline_listener("late:80", routes("r", "*", vec![route("/", &[("echo", 1)])]));
+    world.control.set([any(&late)]);
+    let mut client = EchoClient::new(Channel::new(&mesh, "xds:///late:80").unwrap());
+    client.unary(Message::new("")).await.unwrap();
 
     let mut no_condition = route("/", &[("echo", 1)]);
     no_condition.r#match = None;

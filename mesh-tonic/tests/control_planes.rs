@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status};
 
@@ -272,6 +273,53 @@ async fn one_control_plane_that_misbehaves_is_told_of_once() {
             assert!(lines.len() == 1 && lines[0].starts_with("INFO control plane connected"), "{lines:?}");
         }
     }
+}
+
+/// While nobody can be asked, nothing else waits: not what is wanted anew, not the one who closes.
+#[tokio::test(start_paused = true)]
+async fn what_is_wanted_while_the_control_plane_is_away_is_told_and_served_later() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let mesh = builder(&world.net, &[FIRST]).build().unwrap();
+    let _channel = Channel::new(&mesh, TARGET).unwrap();
+    sleep(Duration::from_secs(300)).await;
+    let status = call(&mesh, TARGET, Duration::from_secs(1)).await.unwrap_err();
+    for part in [FIRST, "connection refused"] {
+        assert!(status.message().contains(part), "{part}: {status}");
+    }
+    world.control.set(service("late", &BACKENDS));
+    let waiting = {
+        let mesh = mesh.clone();
+        tokio::spawn(async move { call(&mesh, "xds:///late:80", Duration::from_secs(10)).await })
+    };
+    sleep(Duration::from_secs(3)).await;
+    let server = world.control.serve_on(world.net.listen(FIRST));
+    assert!(waiting.await.unwrap().is_ok(), "it waited for the control plane");
+
+    drop(server);
+    world.net.refuse(FIRST);
+    sleep(Duration::from_secs(300)).await;
+    let before = mesh.clock().now();
+    assert!(mesh.close(Duration::from_secs(10)).await);
+    assert_eq!((mesh.tasks(), mesh.clock().now() - before), (0, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_targets_begin_at_once() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let names: Vec<_> = (0..200).map(|number| format!("s{number}")).collect();
+    names.iter().for_each(|name| world.control.set(service(name, &BACKENDS)));
+    let _server = world.control.serve_on(world.net.listen(FIRST));
+    let mesh = builder(&world.net, &[FIRST]).build().unwrap();
+    let mut calls = JoinSet::new();
+    for name in names {
+        let mesh = mesh.clone();
+        calls.spawn(async move { call(&mesh, &format!("xds:///{name}:80"), Duration::from_secs(10)).await });
+    }
+    let outcomes = calls.join_all().await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(world.control.streams(), 1);
+    let requests = world.control.requests().len();
+    assert!(requests < 20, "{requests} requests");
 }
 
 #[tokio::test(start_paused = true)]

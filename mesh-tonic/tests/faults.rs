@@ -2,13 +2,18 @@
 
 use mesh_core::clock::now;
 use mesh_core::layer::retry::MAX_RESENDS;
+use mesh_core::net::{Address, Connect, ConnectFuture, Dialer};
+use mesh_core::telemetry::events::Event;
 use mesh_testkit::backend::{Backend, Behavior};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
-use mesh_testkit::net::Listener;
+use mesh_testkit::net::{Listener, VirtualNet};
 use mesh_testkit::resources::{any, assignment_by_priority, route, with_action};
 use mesh_testkit::world::{TARGET, World};
 use mesh_tonic::Channel;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
@@ -213,6 +218,58 @@ async fn the_last_endpoint_that_is_down_is_named() {
     for part in ["no endpoint of the cluster can be reached", "endpoint 10.0.0.1:80", "connection refused"] {
         assert!(status.message().contains(part), "{part}: {status}");
     }
+}
+
+/// A network that cannot be used for want of file descriptors.
+#[derive(Clone)]
+struct NoFileDescriptors {
+    net: VirtualNet,
+    exhausted: Arc<AtomicBool>,
+    attempts: Arc<AtomicUsize>,
+}
+
+impl Connect for NoFileDescriptors {
+    fn connect(&self, address: &Address) -> ConnectFuture {
+        self.attempts.fetch_add(1, Ordering::SeqCst);
+        if self.exhausted.load(Ordering::SeqCst) {
+            const EMFILE: i32 = 24;
+            return Box::pin(async { Err(io::Error::from_raw_os_error(EMFILE)) });
+        }
+        self.net.connect(address)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_file_descriptors_what_is_connected_serves_and_the_rest_is_tried_now_and_then() {
+    let (world, backends) = World::with_backends(&["10.0.0.1:80", "10.0.0.2:80"]);
+    world.cluster("echo", &["10.0.0.1:80"]);
+    let exhausted = Arc::<AtomicBool>::default();
+    let net =
+        NoFileDescriptors { net: world.net.clone(), exhausted: exhausted.clone(), attempts: Arc::default() };
+    let attempts = net.attempts.clone();
+    let mesh = world.builder().dialer(Dialer::custom(net)).build().unwrap();
+    let load = Load::echo(&Channel::new(&mesh, TARGET).unwrap(), MS(50));
+    sleep(MS(500)).await;
+    let mut events = mesh.events();
+    exhausted.store(true, Ordering::SeqCst);
+    attempts.store(0, Ordering::SeqCst);
+    world.cluster("echo", &["10.0.0.1:80", "10.0.0.2:80"]);
+    sleep(Duration::from_secs(60)).await;
+    let attempts = attempts.load(Ordering::SeqCst);
+    assert!((10..80).contains(&attempts), "{attempts} attempts in a minute");
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let endpoints = told.iter().filter_map(|event| match event {
+        Event::EndpointDown { endpoint, reason } => {
+            Some((&**endpoint, reason.contains("Too many open files")))
+        }
+        _ => None,
+    });
+    assert_eq!(endpoints.collect::<Vec<_>>(), [("10.0.0.2:80", true)], "{told:?}");
+
+    exhausted.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(load.finish().await.failures, NO_FAILURES);
+    assert!(backends[1].requests() > 50, "{}", backends[1].requests());
 }
 
 /// A second address of the same name as the first backend: connections are told apart by where they lead.
