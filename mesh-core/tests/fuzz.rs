@@ -11,7 +11,7 @@ use mesh_core::clock::Clock;
 use seeds::{Target, targets};
 
 /// Memory that any input may take, in bytes: above all compiled regular expressions.
-const MEMORY: usize = 8 << 20;
+const MEMORY: usize = 16 << 20;
 /// Memory that each byte of an input may take beside that: a field of a few bytes can make a large structure.
 const MEMORY_PER_BYTE: usize = 1_000;
 

@@ -1,18 +1,15 @@
 //! Conditions on paths, headers and query parameters: read from xDS once, evaluated for each request.
 
 use super::invalid::{At, Checked, Invalid};
+use super::re2::Expression;
 use crate::clock;
 use mesh_proto::envoy::config::route::v3::{
     HeaderMatcher as HeaderProto, QueryParameterMatcher as QueryProto,
 };
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
 use mesh_proto::envoy::r#type::v3::{FractionalPercent, fractional_percent};
-use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::ops::Range;
-
-/// The memory that one compiled regular expression may take.
-const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
 /// A condition on a text.
 #[derive(Clone, Debug)]
@@ -25,8 +22,8 @@ pub enum StringMatch {
     Suffix(Box<str>, bool),
     /// What is in it.
     Contains(Box<str>, bool),
-    /// The whole text, by RE2-like expression.
-    Regex(Regex),
+    /// The whole text, by expression.
+    Regex(Expression),
 }
 
 /// A condition on the value of a header.
@@ -86,7 +83,7 @@ impl StringMatch {
             }
             Self::Contains(what, false) => text.contains(&**what),
             Self::Contains(what, true) => text.to_ascii_lowercase().contains(&what.to_ascii_lowercase()),
-            Self::Regex(regex) => regex.is_match(text),
+            Self::Regex(expression) => expression.is_match(text),
         }
     }
 
@@ -106,7 +103,7 @@ impl StringMatch {
             Some(Pattern::Suffix(what)) => Ok(Self::Suffix(text(what, "suffix")?, case)),
             Some(Pattern::Contains(what)) => Ok(Self::Contains(text(what, "contains")?, case)),
             // `ignore_case` has no effect on expressions, which can say `(?i)` themselves.
-            Some(Pattern::SafeRegex(what)) => full_match(&what.regex).at("safe_regex.regex").map(Self::Regex),
+            Some(Pattern::SafeRegex(what)) => whole(&what.regex).at("safe_regex.regex").map(Self::Regex),
             Some(Pattern::Custom(_)) => Err(Invalid::new("custom matchers are not supported")).at("custom"),
             None => Err(Invalid::new("one of exact, prefix, suffix, contains and safe_regex is needed")),
         }
@@ -156,7 +153,7 @@ impl HeaderMatch {
                 ValueMatch::Text(StringMatch::Contains(text(what), false))
             }
             Some(Specifier::SafeRegexMatch(what)) => {
-                ValueMatch::Text(StringMatch::Regex(full_match(&what.regex).at("safe_regex_match.regex")?))
+                ValueMatch::Text(StringMatch::Regex(whole(&what.regex).at("safe_regex_match.regex")?))
             }
             Some(Specifier::RangeMatch(range)) => ValueMatch::Range(range.start..range.end),
             None => return Err(Invalid::new("a condition is needed")).at("header_match_specifier"),
@@ -233,7 +230,7 @@ impl Fraction {
 #[derive(Clone, Debug)]
 pub struct Substitution {
     /// The expression; every match counts.
-    pub regex: Regex,
+    pub regex: Expression,
     /// What takes the place of a match: `\0` to `\9` stand for the groups of the expression, `\\` for a backslash.
     pub replacement: Box<str>,
 }
@@ -241,11 +238,8 @@ pub struct Substitution {
 impl Substitution {
     pub(super) fn from_proto(proto: &matcher::RegexMatchAndSubstitute) -> Checked<Self> {
         let pattern = proto.pattern.as_ref().ok_or_else(|| Invalid::new("is missing")).at("pattern")?;
-        let regex = RegexBuilder::new(&pattern.regex).size_limit(REGEX_SIZE_LIMIT).build().map_err(|error| {
-            Invalid::new(format!("{:?} is not a usable expression: {error}", pattern.regex))
-        });
-        let regex = regex.at("regex").at("pattern")?;
-        let groups = regex.captures_len();
+        let regex = Expression::anywhere(&pattern.regex).map_err(Invalid::new).at("regex").at("pattern")?;
+        let groups = regex.groups();
         let mut rest = proto.substitution.chars();
         while let Some(c) = rest.next() {
             if c != '\\' {
@@ -266,12 +260,8 @@ impl Substitution {
 }
 
 /// Compiles an expression that has to match a whole text.
-pub(super) fn full_match(regex: &str) -> Checked<Regex> {
-    // On its own first, so that an expression cannot close the group that is put around it.
-    let compile = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build();
-    compile(regex)
-        .and_then(|_| compile(&format!("^(?:{regex})$")))
-        .map_err(|error| Invalid::new(format!("{regex:?} is not a usable expression: {error}")))
+pub(super) fn whole(regex: &str) -> Checked<Expression> {
+    Expression::whole(regex).map_err(Invalid::new)
 }
 
 #[cfg(test)]
@@ -333,7 +323,7 @@ mod tests {
         assert!(refused(Pattern::Prefix(String::new())).starts_with("prefix: must not"));
         assert!(refused(regex("a(")).starts_with("safe_regex.regex: "));
         assert!(refused(regex("a)|(?:b")).starts_with("safe_regex.regex: "), "no way out of the group");
-        assert!(refused(regex("(?:a{1000}){1000}")).contains("size"));
+        assert!(refused(regex("(?:a{1000}){1000}")).contains("repeated"));
         assert!(StringMatch::from_proto(&Default::default()).is_err());
     }
 

@@ -26,6 +26,8 @@ mod mirror;
 pub mod outlier;
 pub mod providers;
 pub mod rbac;
+pub mod re2;
+mod re2_class;
 pub mod retry;
 pub mod route;
 mod route_action;

@@ -1,9 +1,9 @@
 //! The conditions of routes.
 
 use super::invalid::{At, Checked, Invalid};
-use super::matcher::{Fraction, HeaderMatch, QueryMatch, full_match};
+use super::matcher::{Fraction, HeaderMatch, QueryMatch, whole};
+use super::re2::Expression;
 use mesh_proto::envoy::config::route::v3 as proto;
-use regex::Regex;
 use std::fmt;
 
 /// The condition of a route. All of its parts have to hold.
@@ -31,7 +31,7 @@ pub enum PathMatch {
     /// How it begins, up to a `/` or its end.
     SegmentPrefix(Box<str>, bool),
     /// The whole path, by expression.
-    Regex(Regex),
+    Regex(Expression),
 }
 
 impl RouteMatch {
@@ -51,7 +51,7 @@ impl RouteMatch {
                 PathMatch::SegmentPrefix(text(prefix), ignore_case)
             }
             Some(Path::SafeRegex(regex)) => {
-                PathMatch::Regex(full_match(&regex.regex).at("regex").at("safe_regex")?)
+                PathMatch::Regex(whole(&regex.regex).at("regex").at("safe_regex")?)
             }
             Some(Path::ConnectMatcher(_)) => {
                 return Err(Invalid::new("is not supported")).at("connect_matcher");

@@ -102,6 +102,7 @@ fn path_matches(condition: &PathMatch, path: &str) -> bool {
 mod tests {
     use super::*;
     use crate::resource::matcher::{StringMatch, ValueMatch};
+    use crate::resource::re2::Expression;
     use http::HeaderValue;
 
     fn head<'a>(path: &'a str, headers: &'a HeaderMap) -> RequestHead<'a> {
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn paths() {
-        let regex = |text: &str| PathMatch::Regex(regex::Regex::new(&format!("^(?:{text})$")).unwrap());
+        let regex = |text: &str| PathMatch::Regex(Expression::whole(text).unwrap());
         let prefix = |text: &str, case| PathMatch::Prefix(text.into(), case);
         let segments = |text: &str| PathMatch::SegmentPrefix(text.into(), false);
         for (condition, path, holds) in [

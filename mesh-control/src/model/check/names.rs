@@ -1,6 +1,6 @@
 //! What names, labels, addresses and expressions look like.
 
-use regex::Regex;
+use mesh_core::resource::re2::Expression;
 use std::net::IpAddr;
 
 const MAX_LABEL: usize = 63;
@@ -98,11 +98,7 @@ pub(super) fn regex(text: &str) -> Result<(), String> {
     if text.len() > MAX_REGEX {
         return Err(format!("a regular expression has {MAX_REGEX} characters at most"));
     }
-    Regex::new(text).map(drop).map_err(|error| {
-        let last =
-            error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("{text:?} is no RE2 expression: {last}")
-    })
+    Expression::anywhere(text).map(drop)
 }
 
 /// The name of a header.
