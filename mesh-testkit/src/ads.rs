@@ -183,7 +183,8 @@ impl Resources {
                     let Some(Ok(request)) = message.map(DiscoveryRequest::decode) else { break };
                     self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
                     let subscription = subscriptions.entry(request.type_url.clone()).or_default();
-                    if request.response_nonce != subscription.nonce {
+                    // As istiod does it, whatever names there are.
+                    if request.error_detail.is_some() || request.response_nonce != subscription.nonce {
                         continue;
                     }
                     let news = subscription.names != request.resource_names;

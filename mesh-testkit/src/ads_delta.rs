@@ -20,6 +20,8 @@ struct Subscription {
     held: BTreeMap<String, Any>,
     /// Whether the client waits for an answer.
     due: bool,
+    /// The last nonce.
+    nonce: String,
 }
 
 impl Subscription {
@@ -80,7 +82,13 @@ pub(super) async fn run(resources: Resources, mut stream: ServerStream) {
                 if let Some(error) = &request.error_detail {
                     resources.note_nack(&error.message);
                 }
-                subscriptions.entry(request.type_url.clone()).or_default().take(request);
+                let subscription = subscriptions.entry(request.type_url.clone()).or_default();
+                let spontaneous = request.response_nonce.is_empty();
+                // As istiod does it, whatever names there are.
+                if request.error_detail.is_some() || !spontaneous && request.response_nonce != subscription.nonce {
+                    continue;
+                }
+                subscription.take(request);
             }
             result = changed.changed() => if result.is_err() { return },
         }
@@ -91,11 +99,12 @@ pub(super) async fn run(resources: Resources, mut stream: ServerStream) {
             }
             subscription.due = false;
             number += 1;
+            subscription.nonce = format!("nonce-{number}");
             let response = DeltaDiscoveryResponse {
                 system_version_info: format!("v{number}"),
                 resources: changed,
                 type_url: url.clone(),
-                nonce: format!("nonce-{number}"),
+                nonce: subscription.nonce.clone(),
                 removed_resources: gone,
                 control_plane: None,
             };

@@ -23,7 +23,7 @@ pub(super) struct Delta {
     /// The version of the whole configuration that the last response was part of.
     version: String,
     open: bool,
-    /// Requests sent on this stream.
+    /// Requests sent on this stream that change what is subscribed to.
     requests: u64,
     /// Names that the next request subscribes to.
     subscribe: BTreeSet<Arc<str>>,
@@ -87,23 +87,42 @@ impl Delta {
         *self = Self { version: std::mem::take(&mut self.version), ..Self::default() };
     }
 
-    /// The request that is due, if any.
+    /// The request that is due, if any: an answer, or else what changed. Never both, because servers ignore the names in a
+    /// refusal and in the answer to any response but their last.
     pub(super) fn next_request<K: ResourceKind>(
         &mut self,
         now: Instant,
         table: &mut Table<K>,
         node: Option<&Node>,
     ) -> Option<Vec<u8>> {
-        let news = !self.subscribe.is_empty() || !self.unsubscribe.is_empty() || self.everything;
-        if !self.open || !news && (self.replies.is_empty() || !self.pace.permits(now)) {
+        if !self.open {
+            return None;
+        }
+        let reply = if self.pace.permits(now) { self.replies.pop_front() } else { None };
+        let mut request = match reply {
+            Some(Reply { nonce, refused }) => {
+                self.pace.answered(now);
+                let error_detail = refused.map(refusal);
+                DeltaDiscoveryRequest { response_nonce: nonce, error_detail, ..Default::default() }
+            }
+            None => self.changes(now, table)?,
+        };
+        request.node = node.cloned();
+        table.kind.type_url().clone_into(&mut request.type_url);
+        Some(request.encode_to_vec())
+    }
+
+    /// What is wanted, and wanted no more, since the last request that said so.
+    fn changes<K: ResourceKind>(
+        &mut self,
+        now: Instant,
+        table: &mut Table<K>,
+    ) -> Option<DeltaDiscoveryRequest> {
+        if self.subscribe.is_empty() && self.unsubscribe.is_empty() && !self.everything {
             return None;
         }
         let first = self.requests == 0;
         self.requests += 1;
-        let reply = if self.pace.permits(now) { self.replies.pop_front() } else { None };
-        if reply.is_some() {
-            self.pace.answered(now);
-        }
         let subscribe = std::mem::take(&mut self.subscribe);
         let mut names = Vec::with_capacity(subscribe.len() + 1);
         if std::mem::take(&mut self.everything) && !(first && subscribe.is_empty()) {
@@ -119,17 +138,12 @@ impl Delta {
             table.leave(&name);
             unsubscribe.push(name.to_string());
         }
-        let (nonce, refused) = reply.map(|reply| (reply.nonce, reply.refused)).unwrap_or_default();
-        let request = DeltaDiscoveryRequest {
-            node: node.cloned(),
-            type_url: table.kind.type_url().to_owned(),
+        Some(DeltaDiscoveryRequest {
             resource_names_subscribe: names,
             resource_names_unsubscribe: unsubscribe,
             initial_resource_versions: if first { versions(table) } else { BTreeMap::new() },
-            response_nonce: nonce,
-            error_detail: refused.map(refusal),
-        };
-        Some(request.encode_to_vec())
+            ..Default::default()
+        })
     }
 
     /// Takes a response in.

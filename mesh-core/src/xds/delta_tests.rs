@@ -31,9 +31,11 @@ fn requests_carry_differences() {
         ["a", "b"]
     );
     f.subscribe(Part, &["b", "c"]);
-    let second = f.delta_request();
-    assert!(second.node.is_none() && second.error_detail.is_none());
-    assert_eq!(second.response_nonce, "n1", "acknowledgement and change in one request");
+    let [answer, second] = f.delta_requests().try_into().unwrap();
+    assert!(answer.node.is_none() && answer.error_detail.is_none());
+    assert_eq!(answer.response_nonce, "n1");
+    assert!(subscribed(&answer).is_empty() && unsubscribed(&answer).is_empty(), "or they would be ignored");
+    assert!(second.node.is_none() && second.response_nonce.is_empty());
     assert_eq!((subscribed(&second), unsubscribed(&second)), (vec!["c"], vec!["a"]));
     assert!(f.session.get(Part, "a").is_none());
     f.subscribe(Part, &["b"]);
@@ -179,6 +181,55 @@ fn everything_is_learned_by_what_comes() {
     let first = f.delta_request();
     assert_eq!(subscribed(&first), ["*", "b"]);
     assert_eq!(first.initial_resource_versions.into_keys().collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn what_comes_just_as_its_name_is_dropped_is_still_a_part_of_everything() {
+    let mut f = Fixture::delta();
+    f.session.add_all(Whole);
+    f.delta_request();
+    f.subscribe(Whole, &["a"]);
+    f.delta_request();
+    f.subscribe(Whole, &[]);
+    assert_eq!(f.send_delta(Whole, vec![resource(Whole, "a", "1", 1)], &[]), ["a"]);
+    let [_, dropped] = f.delta_requests().try_into().unwrap();
+    assert_eq!(unsubscribed(&dropped), ["a"]);
+    assert_eq!(f.value(Whole, "a"), Some(1), "nobody would send it again");
+}
+
+/// What istiod, as others, answers to names that come with a nonce that is not the last one, or with a refusal: nothing.
+#[test]
+fn names_are_asked_for_without_a_nonce_and_refusals_have_no_names() {
+    let mut f = Fixture::delta();
+    f.subscribe(Part, &["a"]);
+    f.delta_request();
+    f.send_delta(Part, vec![resource(Part, "a", "1", 0)], &[]);
+    f.subscribe(Part, &["b"]);
+    let [refusal, names] = f.delta_requests().try_into().unwrap();
+    assert!(refusal.error_detail.is_some() && refusal.response_nonce == "n1");
+    assert!(subscribed(&refusal).is_empty() && unsubscribed(&refusal).is_empty());
+    assert!(names.error_detail.is_none() && names.response_nonce.is_empty());
+    assert_eq!((subscribed(&names), unsubscribed(&names)), (vec!["b"], vec!["a"]));
+}
+
+#[test]
+fn names_do_not_wait_for_an_answer_that_is_held_back() {
+    let mut f = Fixture::delta();
+    f.subscribe(Part, &["a"]);
+    f.delta_request();
+    for _ in 0..4 {
+        f.send_delta(Part, vec![resource(Part, "a", "1", 0)], &[]);
+        f.delta_requests();
+    }
+    f.send_delta(Part, vec![resource(Part, "a", "1", 0)], &[]);
+    assert!(f.delta_requests().is_empty(), "who says the same again and again waits");
+    f.subscribe(Part, &["a", "b"]);
+    let names = f.delta_request();
+    assert!(names.error_detail.is_none() && names.response_nonce.is_empty());
+    assert_eq!(subscribed(&names), ["b"]);
+    f.fire_at(Duration::from_secs(5));
+    let held = f.delta_requests();
+    assert!(!held.is_empty() && held.iter().all(|request| request.error_detail.is_some()));
 }
 
 #[test]

@@ -211,7 +211,10 @@ impl<K: ResourceKind> Table<K> {
             refusals.add(&name, "the response mentions this resource twice");
             return None;
         }
-        self.entries.get_mut(&name)?.seen_in = self.round;
+        let entry = self.entries.get_mut(&name)?;
+        entry.seen_in = self.round;
+        // Wanted no more by its name, but a part of everything, and it will not come again.
+        entry.leaving &= !(new && self.wildcard);
         self.seen += 1;
         Some(name)
     }

@@ -78,6 +78,15 @@ impl Interest {
     }
 }
 
+/// Whether a request refuses something.
+pub(super) fn is_refusal(protocol: Protocol, request: &Bytes) -> bool {
+    let request = &request[..];
+    match protocol {
+        Protocol::StateOfTheWorld => DiscoveryRequest::decode(request).unwrap().error_detail.is_some(),
+        Protocol::Delta => DeltaDiscoveryRequest::decode(request).unwrap().error_detail.is_some(),
+    }
+}
+
 /// One stream and what travels on it.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -87,7 +96,6 @@ pub(super) struct Stream {
     nonce: u64,
     up: VecDeque<(Instant, Bytes)>,
     down: VecDeque<(Instant, Bytes)>,
-    pub(super) nacks: usize,
     /// The names in the first list of everything of the first kind, but for those that were taken away since.
     pub(super) listed: BTreeSet<String>,
     has_listed: bool,
@@ -103,7 +111,6 @@ impl Stream {
             nonce: 0,
             up,
             down,
-            nacks: 0,
             listed: BTreeSet::new(),
             has_listed: false,
         }
@@ -157,7 +164,10 @@ impl Stream {
         if request.response_nonce != interest.nonce {
             return;
         }
-        self.nacks += usize::from(request.error_detail.is_some());
+        if request.error_detail.is_some() {
+            // As istiod does it, whatever names there are.
+            return;
+        }
         let mut names: BTreeSet<_> = request.resource_names.into_iter().collect();
         assert!(!names.contains(""), "the empty name is none");
         let wildcard = names.remove("*") || (names.is_empty() && (interest.wildcard || !interest.asked));
@@ -212,9 +222,14 @@ impl Stream {
 
     fn delta(&mut self, now: Instant, request: DeltaDiscoveryRequest, world: &World) {
         let kind = Toy::from_type_url(&request.type_url).unwrap();
-        self.nacks += usize::from(request.error_detail.is_some());
         let thrifty = self.style.thrifty;
         let interest = &mut self.interests[kind.index()];
+        if !request.response_nonce.is_empty() {
+            // Nobody would look at names in it, unless the nonce is the last one.
+            let names = request.resource_names_subscribe.iter().chain(&request.resource_names_unsubscribe);
+            assert_eq!(names.count(), 0, "names in an answer");
+            return;
+        }
         let first = !std::mem::replace(&mut interest.asked, true);
         assert!(first || request.initial_resource_versions.is_empty());
         for name in &request.resource_names_unsubscribe {

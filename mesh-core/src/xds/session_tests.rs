@@ -64,6 +64,62 @@ fn an_acknowledgement_and_new_names_leave_in_one_request() {
     assert_eq!((request.version_info.as_str(), request.response_nonce.as_str()), ("v1", "n1"));
 }
 
+/// istiod, as others, does not look at the names in a refusal.
+#[test]
+fn new_names_follow_a_refusal_in_a_request_of_their_own() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a", "b"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 0)]);
+    f.subscribe(Whole, &["b", "c"]);
+    let [refusal, names] = f.requests().try_into().unwrap();
+    assert!(refusal.error_detail.is_some());
+    assert_eq!(
+        (&*refusal.response_nonce, refusal.resource_names),
+        ("n1", vec!["a".to_owned(), "b".to_owned()])
+    );
+    assert_eq!(names.error_detail, None);
+    assert_eq!((&*names.response_nonce, &*names.version_info), ("n1", ""), "nothing was accepted");
+    assert_eq!(names.resource_names, ["b", "c"]);
+    assert!(f.fire_at(RESOURCE_TIMEOUT - Duration::from_millis(1)).is_empty());
+    assert_eq!(f.fire_at(Duration::from_millis(1)), ["c"], "the time runs from the second one");
+}
+
+#[test]
+fn a_refusal_that_is_held_back_leaves_before_new_names_do() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    for _ in 0..4 {
+        f.send(Whole, vec![any(Whole, "a", 0)]);
+        f.requests();
+    }
+    f.send(Whole, vec![any(Whole, "a", 0)]);
+    assert!(f.requests().is_empty(), "who says the same again and again waits");
+    f.subscribe(Whole, &["a", "b"]);
+    let [refusal, names] = f.requests().try_into().unwrap();
+    assert!(refusal.error_detail.is_some() && names.error_detail.is_none());
+    assert_eq!((refusal.resource_names.len(), names.resource_names.len()), (1, 2));
+}
+
+#[test]
+fn names_are_told_again_after_a_refusal_if_a_response_may_have_crossed_them() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    f.request();
+    f.subscribe(Whole, &["a", "b"]);
+    assert_eq!(f.request().response_nonce, "n1", "by now the last nonce may be another one");
+    f.send(Whole, vec![any(Whole, "a", 0)]);
+    let [refusal, names] = f.requests().try_into().unwrap();
+    assert!(refusal.error_detail.is_some() && names.error_detail.is_none());
+    assert_eq!((&*names.response_nonce, names.resource_names), ("n2", vec!["a".to_owned(), "b".to_owned()]));
+    f.now += UNLISTED_GRACE;
+    f.send(Whole, vec![any(Whole, "a", 0), any(Whole, "b", 1)]);
+    assert!(f.request().error_detail.is_some(), "the server knows the names by now");
+}
+
 #[test]
 fn a_bad_resource_is_refused_alone_and_the_good_one_stays() {
     let mut f = Fixture::up();

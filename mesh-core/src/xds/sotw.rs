@@ -10,6 +10,7 @@ use super::wire::Response;
 use crate::clock::Instant;
 use mesh_proto::ads::DiscoveryRequest;
 use mesh_proto::envoy::config::core::v3::Node;
+use mesh_proto::google::rpc::Status;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use std::collections::{BTreeSet, HashMap};
@@ -28,7 +29,7 @@ pub(super) struct Sotw {
     offered: String,
     /// The last nonce of this stream.
     nonce: String,
-    /// Requests sent on this stream.
+    /// Requests sent on this stream that tell what is wanted: all but refusals.
     requests: u64,
     /// The answer to the last response, if it is not sent yet.
     reply: Option<Reply>,
@@ -36,6 +37,9 @@ pub(super) struct Sotw {
     dirty: bool,
     /// The names of the last request, as encoded.
     names: Vec<u8>,
+    /// Those of the next request, if they differ.
+    news: Option<Vec<u8>>,
+    told: Told,
     /// Whether any request on this stream had names: one without names then means none, and not all.
     had_names: bool,
     /// Names that the next request asks for first.
@@ -56,6 +60,17 @@ pub(super) struct Sotw {
 enum Reply {
     Ack,
     Nack(String),
+}
+
+/// Whether the server knows the names of the last request: it ignores one that crosses a response of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    Surely,
+    /// If no response crossed the request, which was sent at this time.
+    At(Instant),
+    /// Unless the last response crossed the request.
+    Perhaps,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,41 +121,51 @@ impl Sotw {
         *self = Self { version: std::mem::take(&mut self.version), ..Self::default() };
     }
 
-    /// The request that is due, if any.
+    /// The request that is due, if any. Servers do not look at the names in a refusal, so new ones follow in a request of
+    /// their own.
     pub(super) fn next_request<K: ResourceKind>(
         &mut self,
         now: Instant,
         table: &mut Table<K>,
         node: Option<&Node>,
     ) -> Option<Vec<u8>> {
-        if self.dirty {
-            self.dirty = false;
+        if std::mem::take(&mut self.dirty) {
             let names = self.encode_names(table);
-            if self.requests == 0 && names.is_empty() && !table.is_wildcard() {
+            let first = self.requests == 0;
+            if first && names.is_empty() && !table.is_wildcard() {
                 // An empty first request would subscribe to everything.
                 return None;
             }
-            if self.requests > 0 && names == self.names {
-                return self.reply(now, table, node);
-            }
-            self.had_names |= !names.is_empty();
-            self.names = names;
-            self.reply.get_or_insert(Reply::Ack);
-        } else if !self.pace.permits(now) {
+            self.news = (first || names != self.names).then_some(names);
+        }
+        if self.news.is_none() && !self.pace.permits(now) {
             return None;
         }
-        self.reply(now, table, node)
+        match self.reply.take() {
+            Some(Reply::Nack(message)) => {
+                self.pace.answered(now);
+                Some(self.encode(table, node, Some(refusal(message))))
+            }
+            None if self.news.is_none() && self.told != Told::Perhaps => None,
+            Some(Reply::Ack) | None => {
+                self.tell(now, table);
+                Some(self.encode(table, node, None))
+            }
+        }
     }
 
-    fn reply<K: ResourceKind>(
-        &mut self,
-        now: Instant,
-        table: &mut Table<K>,
-        node: Option<&Node>,
-    ) -> Option<Vec<u8>> {
-        let reply = self.reply.take()?;
+    /// The next request tells what is wanted.
+    fn tell<K: ResourceKind>(&mut self, now: Instant, table: &mut Table<K>) {
         self.requests += 1;
         self.pace.answered(now);
+        if self.news.is_some() || self.told != Told::Surely {
+            // No response can have crossed the first request.
+            self.told = if self.requests == 1 { Told::Surely } else { Told::At(now) };
+        }
+        if let Some(names) = self.news.take() {
+            self.had_names |= !names.is_empty();
+            self.names = names;
+        }
         for name in self.fresh.drain(..) {
             table.ask(now, &name, self.requests);
         }
@@ -149,22 +174,28 @@ impl Sotw {
                 self.left.insert(name, Left { at: now, request: self.requests });
             }
         }
+    }
+
+    /// A request with the names that are told.
+    fn encode<K: ResourceKind>(
+        &self,
+        table: &Table<K>,
+        node: Option<&Node>,
+        error_detail: Option<Status>,
+    ) -> Vec<u8> {
         let request = DiscoveryRequest {
             version_info: self.offered.clone(),
             node: node.cloned(),
             resource_names: Vec::new(),
             type_url: table.kind.type_url().to_owned(),
             response_nonce: self.nonce.clone(),
-            error_detail: match reply {
-                Reply::Ack => None,
-                Reply::Nack(message) => Some(refusal(message)),
-            },
+            error_detail,
         };
         let mut encoded = Vec::with_capacity(request.encoded_len() + self.names.len());
         encoded.extend_from_slice(&self.names);
         // Fails only without room, and a vector grows.
         let _ = request.encode(&mut encoded);
-        Some(encoded)
+        encoded
     }
 
     /// The names to ask for, as the field `resource_names` of a request.
@@ -207,6 +238,11 @@ impl Sotw {
             table.listing.complete();
         }
         response.nonce.clone_into(&mut self.nonce);
+        self.told = match self.told {
+            Told::At(at) if now >= at + UNLISTED_GRACE => Told::Surely,
+            Told::At(_) => Told::Perhaps,
+            told => told,
+        };
         let refused = refusals.finish();
         self.heard = Some(now);
         self.pace.heard(now, table.has_changed(), refused.is_some());
