@@ -25,7 +25,7 @@ fn the_control_plane_may_write_names_in_other_ways() {
     f.subscribe(Whole, &[NAME]);
     f.delta_request();
     let name = "XDSTP://a/Whole/svc:80?b=2&a=1".to_owned();
-    let sent = Resource { name, ..resource(Whole, "x", "1", 1) };
+    let sent = Resource { name, ..resource(Whole, NAME, "1", 1) };
     assert_eq!(f.send_delta(Whole, vec![sent], &[]), [NAME]);
     assert_eq!(f.send_delta(Whole, vec![], &["xdstp://a/Whole/svc:80?b=2&a=1"]), [NAME]);
     assert_eq!(f.absence(Whole, NAME), Some(Absence::Deleted));

@@ -2,6 +2,7 @@
 //! nothing but that one is copied.
 
 use super::in_process::Protocol;
+use super::name::canonical;
 use crate::wire::{self, Field, Fields, Value};
 use bytes::Bytes;
 use mesh_proto::ads::RESOURCE_TYPE_URL;
@@ -49,7 +50,7 @@ pub(super) enum Payload<'a> {
     Resource(&'a [u8]),
     /// The resource that the client has is still the right one.
     Heartbeat,
-    /// Not a resource of this type: its bytes, and why.
+    /// Not a resource of this type, or not of this name: its bytes, and why.
     Foreign(&'a [u8], String),
 }
 
@@ -114,11 +115,11 @@ impl<'a> Item<'a> {
     /// Why it cannot even be named.
     pub(super) fn read(protocol: Protocol, url: &str, message: &'a [u8]) -> Result<Self, String> {
         if protocol == Protocol::Delta {
-            return Self::wrapped(url, message);
+            return Self::wrapped(protocol, url, message);
         }
         let (type_url, value) = any(message)?;
         if type_url == RESOURCE_TYPE_URL.as_bytes() {
-            return Self::wrapped(url, value);
+            return Self::wrapped(protocol, url, value);
         }
         if type_url != url.as_bytes() {
             return Err(wrong_type(type_url, url));
@@ -127,8 +128,9 @@ impl<'a> Item<'a> {
         Ok(Self { name, version: "", ttl: None, payload: Payload::Resource(value) })
     }
 
-    /// Out of its `Resource` wrapper.
-    fn wrapped(url: &str, message: &'a [u8]) -> Result<Self, String> {
+    /// Out of its `Resource` wrapper. In a state of the world the name inside counts; in the incremental protocol the
+    /// wrapper's is the one that is subscribed to and removed, and there may be no other inside.
+    fn wrapped(protocol: Protocol, url: &str, message: &'a [u8]) -> Result<Self, String> {
         let mut item = Self { name: "", version: "", ttl: None, payload: Payload::Heartbeat };
         for field in fields(message) {
             let field = field.map_err(|error| format!("the Resource wrapper cannot be decoded: {error}"))?;
@@ -148,12 +150,19 @@ impl<'a> Item<'a> {
                 _ => {}
             }
         }
-        if item.name.is_empty() {
-            item.name = match item.payload {
-                Payload::Resource(value) => peek_name(value).unwrap_or_default(),
-                Payload::Foreign(_, reason) => return Err(reason),
-                Payload::Heartbeat => "",
-            };
+        match item.payload {
+            Payload::Resource(value) => {
+                let inner = peek_name(value).unwrap_or_default();
+                if item.name.is_empty() || protocol == Protocol::StateOfTheWorld && !inner.is_empty() {
+                    item.name = inner;
+                } else if inner != item.name && canonical(inner) != canonical(item.name) {
+                    let reason =
+                        format!("name: the wrapper is named {:?}, the resource {inner:?}", item.name);
+                    item.payload = Payload::Foreign(value, reason);
+                }
+            }
+            Payload::Foreign(_, reason) if item.name.is_empty() => return Err(reason),
+            Payload::Foreign(..) | Payload::Heartbeat => {}
         }
         if item.name.is_empty() { Err(NAMELESS.to_owned()) } else { Ok(item) }
     }
@@ -278,7 +287,7 @@ mod tests {
         let delta = envoy::DeltaDiscoveryResponse {
             system_version_info: "v1".into(),
             resources: vec![envoy::Resource {
-                name: "outer".into(),
+                name: "a".into(),
                 aliases: vec!["alias".into()],
                 version: "7".into(),
                 resource: Some(any),
@@ -298,8 +307,42 @@ mod tests {
         assert_eq!((response.control_plane, response.removed), ("cp", vec!["x", "y"]));
         assert_eq!(response.errors[0].name, "bad");
         let item = Item::read(Protocol::Delta, "t", response.resources[0]).unwrap();
-        assert_eq!((item.name, item.version), ("outer", "7"), "the name outside counts");
+        assert_eq!((item.name, item.version), ("a", "7"));
         assert_eq!(item.ttl, Some(Duration::from_millis(3500)));
+    }
+
+    #[test]
+    fn a_wrapper_of_another_name() {
+        let url = "type.googleapis.com/c";
+        let wrapped = |outer: &str, inner: &str| {
+            let cluster = Cluster { name: inner.into(), alt_stat_name: "x".into(), ..Default::default() };
+            let any = Any { type_url: url.into(), value: cluster.encode_to_vec() };
+            envoy::Resource { name: outer.into(), resource: Some(any), ..Default::default() }
+        };
+        let read = |protocol, outer: &str, inner: &str| {
+            let resource = wrapped(outer, inner).encode_to_vec();
+            let any = Any { type_url: RESOURCE_TYPE_URL.into(), value: resource.clone() }.encode_to_vec();
+            let message = if protocol == Protocol::Delta { &resource } else { &any };
+            let item = Item::read(protocol, url, message)?;
+            let refused = match item.payload {
+                Payload::Foreign(_, reason) => Some(reason),
+                _ => None,
+            };
+            Ok::<_, String>((item.name.to_owned(), refused))
+        };
+        let named = |name: &str| Ok((name.to_owned(), None));
+        let refused = |reason: &str| Ok(("a".to_owned(), Some(reason.to_owned())));
+        assert_eq!(read(Protocol::StateOfTheWorld, "a", "b"), named("b"), "the name inside counts");
+        let another = "name: the wrapper is named \"a\", the resource \"b\"";
+        assert_eq!(read(Protocol::Delta, "a", "b"), refused(another), "it answers to the name outside");
+        for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+            let nameless = "name: the wrapper is named \"a\", the resource \"\"";
+            assert_eq!(read(protocol, "a", ""), refused(nameless));
+            assert_eq!(read(protocol, "", "b"), named("b"));
+            assert_eq!(read(protocol, "", ""), Err(NAMELESS.to_owned()));
+        }
+        let (one, same) = ("xdstp://a/c/svc%3A80", "xdstp://a/c/svc:80");
+        assert_eq!(read(Protocol::Delta, one, same), named(one), "other spellings are the same name");
     }
 
     #[test]
