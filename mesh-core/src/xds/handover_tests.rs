@@ -1,11 +1,11 @@
 //! What a session inherits from another one, or from the disk, until its own control plane has spoken.
 
-use super::RESOURCE_TIMEOUT;
-use super::cache::Present;
+use super::cache::{Absence, Present};
 use super::features::Features;
 use super::fixture::Toy::Whole;
 use super::fixture::{Fixture, any, resource};
 use super::in_process::Protocol;
+use super::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
 use mesh_proto::ads::DiscoveryRequest;
 use std::time::{Duration, SystemTime};
 
@@ -134,4 +134,64 @@ fn what_is_inherited_is_told_with_its_version_and_date_but_never_offered() {
         assert_eq!(told(&f, "a"), (confirmed.to_owned(), came), "it is the same, and this one's word for it");
         assert_eq!(told(&f, "b").1, Some(wall), "it is new");
     }
+}
+
+fn inherit(f: &mut Fixture, name: &str, value: u32) {
+    f.session.preload(Whole, name, present(f, name, value), None);
+}
+
+/// A session that has asked for `a`, and then inherited `b` and asked for that.
+fn late_heir(features: Features) -> Fixture {
+    let mut f = Fixture::with(Protocol::StateOfTheWorld, features);
+    f.open();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    f.subscribe(Whole, &["a", "b"]);
+    inherit(&mut f, "b", 2);
+    f
+}
+
+#[test]
+fn a_list_that_crossed_the_request_takes_nothing_away_that_was_inherited() {
+    let mut f = late_heir(Features::default());
+    assert_eq!(f.request().resource_names, ["a", "b"]);
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1)]), ["a"]);
+    assert_eq!(f.value(Whole, "b"), Some(2), "it answers the first request");
+    assert!(f.fire_at(UNLISTED_GRACE - Duration::from_millis(1)).is_empty());
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1), any(Whole, "b", 2)]), [""; 0]);
+    assert!(f.fire_at(SECOND).is_empty());
+    assert_eq!(f.value(Whole, "b"), Some(2));
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1)]), ["b"], "it had it, and has it no more");
+    assert_eq!(f.absence(Whole, "b"), Some(Absence::Deleted));
+}
+
+#[test]
+fn what_was_inherited_is_gone_if_no_list_has_it() {
+    let mut f = late_heir(Features::default());
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    assert_eq!(f.fire_at(UNLISTED_GRACE), ["b"]);
+    assert_eq!(f.absence(Whole, "b"), Some(Absence::Deleted));
+
+    let mut f = late_heir(Features { ignore_resource_deletion: true, ..Features::default() });
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    assert_eq!(f.fire_at(UNLISTED_GRACE), ["b"]);
+    assert_eq!(f.value(Whole, "b"), Some(2), "unless the bootstrap says that it stays");
+    assert!(f.session.get(Whole, "b").unwrap().error.is_some());
+
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a", "b"]);
+    inherit(&mut f, "b", 2);
+    f.request();
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1)]), ["a", "b"], "this one answers the request for it");
+}
+
+#[test]
+fn a_list_says_nothing_of_what_was_inherited_and_not_asked_for_yet() {
+    let mut f = late_heir(Features::default());
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    assert!(f.fire_at(SECOND).is_empty());
+    assert_eq!(f.value(Whole, "b"), Some(2));
+    assert_eq!(f.request().resource_names, ["a", "b"]);
 }

@@ -161,17 +161,19 @@ impl<K: ResourceKind> Table<K> {
         missing.sort_unstable();
         for name in missing {
             let Some(entry) = self.entries.get_mut(&name) else { continue };
-            match (&entry.state, entry.asked_in) {
-                (State::Present(_), _) => self.delete(now, &name, None),
+            // Whoever is asked for everything, or for this name by the first request of the stream, knew of it.
+            let known = !entry.named || entry.asked_in == Some(1);
+            match &entry.state {
+                State::Present(_) if known || !entry.inherited => self.delete(now, &name, None),
                 // Known by what came alone, and it does not come any more.
                 _ if !entry.named => self.delete(now, &name, None),
-                // Named by the first request of the stream, so the server knew of it when it answered.
-                (State::Pending, Some(1)) => {
+                State::Pending if known => {
                     entry.state = State::Absent(Absence::Unlisted);
                     entry.rejection = None;
                     self.touch(now, name);
                 }
-                (State::Pending, Some(_)) => {
+                // The response may have crossed the request for it.
+                State::Present(_) | State::Pending if entry.asked_in.is_some() => {
                     entry.grace = Some(now + UNLISTED_GRACE);
                     arm(&mut self.alarms, entry, &name);
                 }
@@ -219,7 +221,8 @@ impl<K: ResourceKind> Table<K> {
         Some(name)
     }
 
-    fn delete(&mut self, now: Instant, name: &Arc<str>, reported: Option<Reported>) {
+    /// A resource is gone, unless the bootstrap says that what is gone is kept.
+    pub(super) fn delete(&mut self, now: Instant, name: &Arc<str>, reported: Option<Reported>) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.deadline = None;
         entry.grace = None;

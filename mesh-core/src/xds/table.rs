@@ -131,6 +131,8 @@ impl<K: ResourceKind> Table<K> {
         };
         entry.named = true;
         if !std::mem::take(&mut entry.leaving) {
+            // There is an answer to come now.
+            entry.grace = None;
             return Added::Listed;
         }
         Added::Restored
@@ -246,14 +248,13 @@ impl<K: ResourceKind> Table<K> {
             entry.alarm = None;
             let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let mut absence = None;
+            let mut unmentioned = false;
             if due(entry.grace) {
                 entry.grace = None;
                 if matches!(entry.state, State::Pending) && entry.rejection.is_none() {
                     absence = Some(Absence::Unlisted);
                 }
-                if entry.is_unconfirmed() {
-                    absence = Some(Absence::Deleted);
-                }
+                unmentioned = entry.inherited && entry.present().is_some();
             }
             if due(entry.deadline) {
                 entry.deadline = None;
@@ -267,8 +268,10 @@ impl<K: ResourceKind> Table<K> {
                 absence = Some(Absence::Expired);
             }
             arm(&mut self.alarms, entry, &name);
-            if let Some(absence) = absence {
-                self.set_absent(now, &name, absence, None);
+            match absence {
+                Some(absence) => self.set_absent(now, &name, absence, None),
+                None if unmentioned => self.delete(now, &name, None),
+                None => {}
             }
         }
     }
