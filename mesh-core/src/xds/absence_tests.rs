@@ -86,12 +86,48 @@ fn a_reported_error_is_told_and_what_is_held_stays() {
 }
 
 #[test]
-fn not_found_is_a_deletion_that_says_why() {
+fn in_a_state_of_the_world_not_found_is_an_error_and_what_is_held_stays() {
     let mut f = holding(Features::default());
     assert_eq!(report(&mut f, Whole, "a", 5, "no such service"), ["a"]);
+    assert!(report(&mut f, Whole, "a", 5, "no such service").is_empty(), "told once");
+    assert_eq!((f.value(Whole, "a"), status(&f, Whole, "a")), (Some(1), Status::DoesNotExist));
+    assert_eq!(f.session.get(Whole, "a").unwrap().error.as_ref().unwrap().message, "no such service");
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 1)]), ["a"], "the error is over");
+    assert_eq!(f.send(Whole, vec![]), ["a"], "to leave it out is to take it away");
+
+    f.subscribe(Whole, &["a", "b"]);
+    f.requests();
+    assert_eq!(report(&mut f, Whole, "b", 5, "no such service"), ["b"]);
+    assert_eq!(f.absence(Whole, "b"), Some(Absence::NotFound), "nothing is held");
+    assert!(f.session.get(Whole, "b").unwrap().trouble().ends_with("no such service"));
+
+    let features = Features { fail_on_data_errors: true, ..Features::default() };
+    assert_deleted(&mut holding(features));
+}
+
+#[test]
+fn in_the_incremental_protocol_not_found_is_a_deletion_that_says_why() {
+    for (keep, kept) in [(false, None), (true, Some(1))] {
+        let features = Features { ignore_resource_deletion: keep, ..Features::default() };
+        let mut f = Fixture::with(Delta, features);
+        f.open();
+        f.subscribe(Whole, &["a"]);
+        f.delta_request();
+        f.send_delta(Whole, vec![resource(Whole, "a", "1", 1)], &[]);
+        if keep {
+            assert_eq!(report(&mut f, Whole, "a", 5, "no such service"), ["a"]);
+        } else {
+            assert_deleted(&mut f);
+        }
+        assert_eq!((f.value(Whole, "a"), status(&f, Whole, "a")), (kept, Status::DoesNotExist));
+    }
+}
+
+fn assert_deleted(f: &mut Fixture) {
+    assert_eq!(report(f, Whole, "a", 5, "no such service"), ["a"]);
     assert_eq!(f.absence(Whole, "a"), Some(Absence::Deleted));
     assert!(f.session.get(Whole, "a").unwrap().trouble().ends_with("took it away: no such service"));
-    assert_eq!(status(&f, Whole, "a"), Status::DoesNotExist);
+    assert_eq!(status(f, Whole, "a"), Status::DoesNotExist);
 }
 
 #[test]

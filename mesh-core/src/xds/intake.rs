@@ -43,7 +43,7 @@ impl<K: ResourceKind> Table<K> {
             self.take_away(now, name, refusals);
         }
         for error in &response.errors {
-            self.report(now, error, refusals);
+            self.report(now, protocol, error, refusals);
         }
         heard
     }
@@ -128,17 +128,20 @@ impl<K: ResourceKind> Table<K> {
     }
 
     /// The control plane reports an error.
-    fn report(&mut self, now: Instant, error: &OnWire<'_>, refusals: &mut Refusals) {
+    fn report(&mut self, now: Instant, protocol: Protocol, error: &OnWire<'_>, refusals: &mut Refusals) {
         // What is not there and was not known before is no news.
         let Some(name) = self.mention(error.name, error.code != NOT_FOUND, refusals) else { return };
         let reported = Reported { code: error.code, message: error.message.to_owned(), at: now };
         let Some(entry) = self.entries.get_mut(&name) else { return };
         entry.deadline = None;
         entry.grace = None;
-        if error.code == NOT_FOUND {
+        let fatal = self.features.fail_on_data_errors;
+        // The incremental protocol has it that this is another way to say that it is removed.
+        let removed = protocol == Protocol::Delta || fatal || entry.present().is_none();
+        if error.code == NOT_FOUND && removed {
             return self.delete(now, &name, Some(reported));
         }
-        let drop = error.code == PERMISSION_DENIED && self.features.fail_on_data_errors;
+        let drop = error.code == PERMISSION_DENIED && fatal;
         let mut changed = !entry.says(Some(&reported));
         if entry.present().is_none() || drop {
             changed |= !matches!(entry.state, State::Absent(Absence::Failed));
