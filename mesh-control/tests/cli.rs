@@ -242,6 +242,25 @@ async fn dump_shows_what_became_of_a_target() {
 }
 
 #[tokio::test]
+async fn dump_says_that_what_is_in_force_comes_from_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _resources, _backend, bootstrap) = control_plane().await;
+    let dump = || {
+        let mut command = mesh(&["dump", "echo:80"]);
+        command
+            .env("GRPC_XDS_BOOTSTRAP_CONFIG", &bootstrap)
+            .env("MESH_DISK_CACHE", folder.path().join("cache"));
+        command
+    };
+    let output = run(&mut dump()).await;
+    assert!(!stdout(&output).contains("from the disk cache"), "{}", stdout(&output));
+    drop(server);
+    let output = run(&mut dump()).await;
+    let told = "  resources from the disk cache, which nobody has confirmed: 4\n";
+    assert!(stdout(&output).contains(told), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[tokio::test]
 async fn a_control_plane_that_is_away_is_named_as_the_reason() {
     let bootstrap = r#"{"xds_servers": [{"server_uri": "127.0.0.1:1", "channel_creds": [{"type": "insecure"}]}], "node": {"id": "a"}}"#;
     let mut command = mesh(&["call", "echo:80", "--method", "/a.B/C", "-d", "300ms"]);

@@ -4,7 +4,7 @@ use crate::answers::{Answer, Conversation, Response, answers, conversations};
 use crate::bodies::session::Script;
 use crate::bodies::{bootstrap, decode, decode_after, disk, session};
 use mesh_core::resource::Kind;
-use mesh_core::xds::disk::{Content, Record, encode};
+use mesh_core::xds::disk_format::{Content, Record, encode};
 use mesh_core::xds::in_process::Protocol;
 use mesh_core::xds::kind::ResourceKind;
 use mesh_proto::ads::RESOURCE_TYPE_URL;
@@ -205,7 +205,11 @@ fn disk() -> BTreeSet<Vec<u8>> {
         let content = Content { origin: disk::ORIGIN.to_owned(), written: 1, records };
         let bytes = content.encode_to_vec();
         let place = u16::try_from(7 * index).unwrap_or(u16::MAX);
-        [disk::content(&bytes), disk::damaged(place, 4, &bytes), disk::file(&encode(&content))]
+        [
+            disk::content(&bytes),
+            disk::damaged(place, 4, &bytes),
+            disk::file(&encode(disk::ORIGIN, 1, &content.records)),
+        ]
     };
     let responses: Vec<_> =
         conversations().into_iter().flat_map(|conversation| conversation.responses).collect();

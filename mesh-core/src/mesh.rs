@@ -222,7 +222,8 @@ impl Mesh {
         self.targets.environment().tasks.count()
     }
 
-    /// Closes the mesh: new calls fail at once, the stream to the control plane ends, calls in flight may finish within
+    /// Closes the mesh: new calls fail at once, the stream to the control plane ends, the disk cache is written if it is behind,
+    /// calls in flight may finish within
     /// `deadline`. Whether they all did; those that did not are cut off.
     pub async fn close(&self, deadline: Duration) -> bool {
         let tasks = &self.targets.environment().tasks;
@@ -337,8 +338,9 @@ impl Builder {
         }
         let environment = Environment::new(self.dialer, self.clock.unwrap_or_else(Clock::system));
         let client = self.directory.map(|directory| {
-            let disk =
-                self.disk_cache.map(|config| Disk::open::<ResourceKinds>(config, &directory, &environment));
+            let disk = self
+                .disk_cache
+                .map(|config| Disk::open::<ResourceKinds>(config, &directory, &self.node, &environment));
             let mut client = Client::new(directory, &self.node, self.providers, disk, environment.clone());
             if self.templates.sidecar {
                 client.subscribe_all(ResourceKinds::Listener);

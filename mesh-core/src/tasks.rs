@@ -51,6 +51,12 @@ impl Tasks {
         handle
     }
 
+    /// Runs `future` until it is done, whatever happens, and with it [`ended`](Self::ended): for what has to be written before
+    /// the mesh is gone. It must not last.
+    pub fn spawn_to_finish(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(future);
+    }
+
     /// Tells every task to end that does not serve a request.
     pub fn stop(&self) {
         self.stop.cancel();

@@ -456,20 +456,56 @@ async fn a_disk_cache_that_cannot_be_used_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let (world, _backends) = World::with_backends(&BACKENDS);
     let _server = world.control.serve_on(world.net.listen(FIRST));
-    let paths = ["damaged", "missing/cache", "."].map(|name| folder.path().join(name));
+    let paths = ["damaged", "missing/cache", ".", "bootstrap.json"].map(|name| folder.path().join(name));
     std::fs::write(&paths[0], b"mesh-xds and then something else").unwrap();
-    for path in paths {
-        let mesh = builder(&world.net, &[FIRST]).disk_cache(DiskCache::new(&path)).build().unwrap();
+    std::fs::write(&paths[3], b"{}").unwrap();
+    let (log, _guard) = Lines::capture();
+    for path in &paths {
+        drop(log.take());
+        let mesh = builder(&world.net, &[FIRST]).disk_cache(DiskCache::new(path)).build().unwrap();
         assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok(), "{path:?}");
         assert_eq!(mesh.report().await.unwrap().control_plane.unwrap().from_disk, 0);
         sleep(Duration::from_secs(5)).await;
+        world.cluster("echo", &BACKENDS);
+        sleep(Duration::from_secs(5)).await;
         assert!(mesh.close(Duration::from_secs(5)).await);
+        let told = log.take();
+        let warnings = told.iter().filter(|line| line.starts_with("WARN ") && line.contains("disk cache"));
+        assert_eq!(warnings.count(), 1, "{path:?}: {told:?}");
     }
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
+        2,
         "nothing but the one good path was written"
     );
+    assert_eq!(std::fs::read(&paths[3]).unwrap(), b"{}", "what is no disk cache is not touched");
+    assert!(std::fs::read(&paths[0]).unwrap().len() > 100, "a damaged one is written anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_disk_cache_is_written_however_the_mesh_ends() {
+    for end in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = DiskCache::new(folder.path().join("cache"));
+        let (world, _backends) = World::with_backends(&BACKENDS[..1]);
+        let server = world.control.serve_on(world.net.listen(FIRST));
+        let mesh = builder(&world.net, &[FIRST]).disk_cache(cache.clone()).build().unwrap();
+        assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok());
+        assert!(!cache.path.exists(), "it is too soon for that");
+        match end {
+            0 => assert!(mesh.close(Duration::from_secs(5)).await),
+            1 => drop(mesh.close(Duration::ZERO).await),
+            _ => {
+                drop(mesh);
+                until(async || cache.path.exists()).await;
+            }
+        }
+        assert!(cache.path.exists(), "{end}");
+        drop(server);
+        world.net.refuse(FIRST);
+        let mesh = builder(&world.net, &[FIRST]).disk_cache(cache).build().unwrap();
+        assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok(), "{end}: all of it was written");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -580,7 +616,7 @@ async fn a_name_is_asked_for_once_however_it_is_written() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(
         live_clusters(&mesh).await,
-        [&spellings[0][..], &made_of_it[..]],
+        [&made_of_it[..], &spellings[0][..]],
         "nor does it matter who leads there"
     );
     world.control.set([any(&assignment("c", &BACKENDS[1..]))]);

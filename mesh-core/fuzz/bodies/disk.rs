@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mesh_core::clock::Clock;
 use mesh_core::resource::Kind;
 use mesh_core::xds::cache::Present;
-use mesh_core::xds::disk::{Content, Room, decode, encode};
+use mesh_core::xds::disk_format::{Content, Room, decode, encode};
 use mesh_core::xds::features::Features;
 use mesh_core::xds::in_process::Protocol;
 use mesh_core::xds::kind::ResourceKind;
@@ -70,18 +70,22 @@ fn damage(rest: &[u8]) {
     assert!(how == 0 || decode(file.into(), ORIGIN).is_err(), "damage goes unnoticed");
 }
 
+fn write(content: &Content) -> Vec<u8> {
+    encode(&content.origin, content.written, &content.records)
+}
+
 /// What holds for every content of a file of `size` bytes.
 fn check(content: Content, size: usize) {
     assert_eq!(content.origin, ORIGIN);
     let room = |content: &Content| content.records.iter().map(Message::encoded_len).sum::<usize>();
     assert!(room(&content) <= size, "more is read than there is");
-    assert_eq!(decode(encode(&content).into(), ORIGIN).as_ref(), Ok(&content));
+    assert_eq!(decode(write(&content).into(), ORIGIN).as_ref(), Ok(&content));
 
     let (limit, empty) = (size as u64 / 2, Content { records: Vec::new(), ..content.clone() });
     let mut room = Room::new(limit, ORIGIN);
     let records = content.records.iter().filter(|record| room.take(record)).cloned().collect();
-    let small = encode(&Content { records, ..empty.clone() });
-    assert!(small.len() <= (size / 2).max(encode(&empty).len()), "larger than allowed");
+    let small = write(&Content { records, ..empty.clone() });
+    assert!(small.len() <= (size / 2).max(write(&empty).len()), "larger than allowed");
 
     preload(&content);
 }

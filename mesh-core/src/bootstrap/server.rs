@@ -41,6 +41,20 @@ pub struct Features {
 }
 
 impl Features {
+    /// The names of those that are on and mean something.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("ignore_resource_deletion", self.ignore_resource_deletion),
+            ("fail_on_data_errors", self.fail_on_data_errors),
+            ("resource_timer_is_transient_error", self.resource_timer_is_transient_error),
+            ("trusted_xds_server", self.trusted_xds_server),
+            ("mesh.delta", self.delta),
+            ("mesh.sidecar", self.sidecar),
+        ];
+        all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()
+    }
+
     pub(super) fn add(&mut self, name: &str) {
         match stable_name(name) {
             "ignore_resource_deletion" => self.ignore_resource_deletion = true,

@@ -156,12 +156,14 @@ fn data_errors_are_fatal_where_the_bootstrap_says_so() {
     let features =
         Features { fail_on_data_errors: true, ignore_resource_deletion: true, ..Features::default() };
     let mut f = holding(features);
+    let forfeited = |f: &Fixture| f.session.get(Whole, "a").unwrap().forfeited;
     assert_eq!(f.send(Whole, vec![any(Whole, "a", 0)]), ["a"]);
-    assert_eq!((f.value(Whole, "a"), status(&f, Whole, "a")), (None, Status::Nacked));
+    assert_eq!((f.value(Whole, "a"), status(&f, Whole, "a"), forfeited(&f)), (None, Status::Nacked, true));
     assert_eq!(f.session.get(Whole, "a").unwrap().trouble(), "was refused: number: must not be zero");
     f.send(Whole, vec![any(Whole, "a", 2)]);
+    assert!(!forfeited(&f));
     assert_eq!(report(&mut f, Whole, "a", 7, "not yours any more"), ["a"]);
-    assert_eq!(f.absence(Whole, "a"), Some(Absence::Failed));
+    assert_eq!((f.absence(Whole, "a"), forfeited(&f)), (Some(Absence::Failed), true));
     f.send(Whole, vec![any(Whole, "a", 3)]);
     assert_eq!(f.send(Whole, vec![]), ["a"]);
     assert_eq!(f.absence(Whole, "a"), Some(Absence::Deleted));

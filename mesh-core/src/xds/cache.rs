@@ -21,6 +21,8 @@ pub struct Entry<V> {
     pub(super) named: bool,
     /// Whether what is present comes from elsewhere, and this control plane has not confirmed it.
     pub(super) inherited: bool,
+    /// Whether an older version may not be used either, because of `fail_on_data_errors`.
+    pub(super) forfeited: bool,
     /// Whether it is wanted no more, but the control plane does not know that yet.
     pub(super) leaving: bool,
     /// The request on the present stream that named this resource first; the first request is 1.
@@ -163,6 +165,7 @@ impl<V> Entry<V> {
             updated: None,
             named,
             inherited: false,
+            forfeited: false,
             leaving: false,
             asked_in: None,
             seen_in: 0,

@@ -2,7 +2,8 @@
 
 use super::cache::{Absence, Entry, Present};
 use super::directory::{Directory, Misnamed};
-use super::disk::{DISK_WRITE_DELAY, Disk, Record};
+use super::disk::Disk;
+use super::disk_format::Record;
 use super::group::Group;
 use super::kind::ResourceKind;
 use super::link::Source;
@@ -265,20 +266,26 @@ impl<K: ResourceKind> Client<K> {
             }
         }
         if self.hear(&turn.changes) {
-            let due = self.environment.clock.now() + DISK_WRITE_DELAY;
-            self.write.get_or_insert_with(|| Timer::at(Some(due)));
+            let due = self.disk.as_ref().map(|disk| disk.due(self.environment.clock.now()));
+            self.write.get_or_insert_with(|| Timer::at(due));
         }
         if !self.spellings.is_empty() {
             self.spell(&mut turn.changes);
         }
         if self.write.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) {
-            self.write = None;
-            if let Some(mut disk) = self.disk.take() {
-                disk.write(|kind: K, name| self.get(kind, name).is_some());
-                self.disk = Some(disk);
-            }
+            self.write();
         }
         if ready { Poll::Ready(turn) } else { Poll::Pending }
+    }
+
+    /// Has the disk cache written.
+    fn write(&mut self) {
+        self.write = None;
+        let now = self.environment.clock.now();
+        if let Some(mut disk) = self.disk.take() {
+            disk.write(now, |kind: K, name| self.get(kind, name).is_some());
+            self.disk = Some(disk);
+        }
     }
 
     /// Adds the changes of names that are written in other ways.
@@ -306,6 +313,15 @@ impl<K: ResourceKind> Client<K> {
         }
         self.disk = Some(disk);
         news
+    }
+}
+
+/// However it ends, what changed last is written.
+impl<K: ResourceKind> Drop for Client<K> {
+    fn drop(&mut self) {
+        if self.write.is_some() {
+            self.write();
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which control planes answer for which names (gRFC A47).
 
+use super::disk_format::checksum;
 use super::in_process::ControlPlane;
 use super::kind::ResourceKind;
 use super::link::Source;
 use super::name::{FederatedName, is_federated};
-use crate::bootstrap::{Bootstrap, Server};
+use crate::bootstrap::{Bootstrap, Node, Server};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -76,15 +77,31 @@ impl Directory {
         &self.groups
     }
 
-    /// What tells this directory from another one, for what is kept longer than a process lives.
+    /// What tells these answers from others, for what is kept longer than a process lives: who asks, whom, and how. The same
+    /// control plane tells one process other things than another one, and other things to sidecars.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let servers =
-            |group: &Servers| group.sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    pub fn fingerprint(&self, node: &Node) -> String {
+        let server = |source: &Source| match source {
+            Source::Server(server) => format!("{source}[{}]", server.features.names().join(",")),
+            Source::InProcess(_) => source.to_string(),
+        };
+        let servers = |group: &Servers| group.sources.iter().map(server).collect::<Vec<_>>().join(",");
         let groups: Vec<_> = self.groups.iter().map(servers).collect();
         let authorities: Vec<_> =
             self.authorities.iter().map(|(name, group)| format!("{name}={group}")).collect();
-        format!("{}; {}", groups.join(" "), authorities.join(" "))
+        let Node { id, cluster, metadata, locality } = node;
+        // There may be much of it, and not everybody is to read it in a log.
+        let metadata: BTreeMap<_, _> =
+            metadata.iter().map(|(name, value)| (name, value.to_string())).collect();
+        let metadata = checksum(format!("{metadata:?}").as_bytes());
+        format!(
+            "{}; {}; node {id:?}, cluster {cluster:?}, region {:?}, zone {:?}, sub-zone {:?}, metadata {metadata:016x}",
+            groups.join(" "),
+            authorities.join(" "),
+            locality.region,
+            locality.zone,
+            locality.sub_zone,
+        )
     }
 
     /// The authorities that a group answers for, in order.
@@ -103,5 +120,58 @@ impl Directory {
             return Err(Misnamed::OtherKind);
         }
         self.authorities.get(name.authority).copied().ok_or(Misnamed::UnknownAuthority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn fingerprint(server: &str, node: &str, authorities: &str) -> String {
+        let json = format!(
+            r#"{{"xds_servers": [{{"channel_creds": [{{"type": "insecure"}}], {server}}}], "node": {{{node}}},
+                "authorities": {{{authorities}}}}}"#
+        );
+        let bootstrap = Bootstrap::from_json(&json).unwrap();
+        Directory::new(&bootstrap).fingerprint(&bootstrap.node)
+    }
+
+    #[test]
+    fn whoever_asks_otherwise_is_somebody_else() {
+        let server = |features: &str| format!(r#""server_uri": "h:1", "server_features": [{features}]"#);
+        let node =
+            |more: &str| format!(r#""id": "a", {more}"metadata": {{"NAMESPACE": "x", "M": {{"k": 1}}}}"#);
+        let (plain, me) = (server(""), node(""));
+        let alike = [
+            fingerprint(&plain, &me, ""),
+            fingerprint(&server(r#""xds_v3", "whatever""#), &me, ""),
+            fingerprint(&plain, r#""metadata": {"M": {"k": 1}, "NAMESPACE": "x"}, "id": "a""#, ""),
+        ];
+        assert!(alike.iter().all(|it| *it == alike[0]), "{alike:#?}");
+        let features = [
+            "mesh.sidecar",
+            "mesh.delta",
+            "ignore_resource_deletion",
+            "fail_on_data_errors",
+            "resource_timer_is_transient_error",
+            "trusted_xds_server",
+        ];
+        let mut all: Vec<_> =
+            features.iter().map(|feature| fingerprint(&server(&format!("{feature:?}")), &me, "")).collect();
+        all.extend([
+            alike[0].clone(),
+            fingerprint(r#""server_uri": "h:2""#, &me, ""),
+            fingerprint(&plain, &me, r#""auth": {}"#),
+            fingerprint(&plain, r#""id": "b", "metadata": {"NAMESPACE": "x", "M": {"k": 1}}"#, ""),
+            fingerprint(&plain, &node(r#""cluster": "c", "#), ""),
+            fingerprint(&plain, &node(r#""locality": {"region": "r"}, "#), ""),
+            fingerprint(&plain, &node(r#""locality": {"zone": "r"}, "#), ""),
+            fingerprint(&plain, &node(r#""locality": {"sub_zone": "r"}, "#), ""),
+            fingerprint(&plain, r#""id": "a", "metadata": {"NAMESPACE": "y", "M": {"k": 1}}"#, ""),
+            fingerprint(&plain, r#""id": "a", "metadata": {"NAMESPACE": "x", "M": {"k": 2}}"#, ""),
+        ]);
+        let different: BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:#?}");
     }
 }

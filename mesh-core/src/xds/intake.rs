@@ -102,7 +102,7 @@ impl<K: ResourceKind> Table<K> {
         match decoded {
             Ok(value) => {
                 self.received.valid += 1;
-                entry.inherited = false;
+                (entry.inherited, entry.forfeited) = (false, false);
                 entry.state = State::Present(Present { value, bytes, version, since: now });
                 entry.rejection = None;
                 entry.expires = expires;
@@ -112,6 +112,7 @@ impl<K: ResourceKind> Table<K> {
                 self.received.invalid += 1;
                 refusals.add(&name, &reason);
                 entry.rejection = Some(Rejection { version, reason, bytes, at: now, foreign });
+                entry.forfeited = self.features.fail_on_data_errors;
                 if entry.present().is_none() || self.features.fail_on_data_errors {
                     entry.state = State::Pending;
                 }
@@ -142,6 +143,7 @@ impl<K: ResourceKind> Table<K> {
             return self.delete(now, &name, Some(reported));
         }
         let drop = error.code == PERMISSION_DENIED && fatal;
+        entry.forfeited |= drop;
         let mut changed = !entry.says(Some(&reported));
         if entry.present().is_none() || drop {
             changed |= !matches!(entry.state, State::Absent(Absence::Failed));

@@ -18,6 +18,8 @@ pub mod client;
 mod delta;
 pub mod directory;
 pub mod disk;
+pub mod disk_file;
+pub mod disk_format;
 mod fallback;
 #[cfg(test)]
 mod fault_tests;
