@@ -1,8 +1,9 @@
 //! The fuzz targets, and for each what a real istiod answered, in the form of the target's input.
 
 use crate::answers::{Answer, Conversation, Response, answers, conversations};
+use crate::bodies::assemble::World;
 use crate::bodies::session::Script;
-use crate::bodies::{bootstrap, decode, decode_after, disk, session};
+use crate::bodies::{assemble, bootstrap, decode, decode_after, disk, session};
 use mesh_core::resource::Kind;
 use mesh_core::xds::disk_format::{Content, Record, encode};
 use mesh_core::xds::in_process::Protocol;
@@ -28,11 +29,12 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub fn targets() -> [Target; 5] {
+pub fn targets() -> [Target; 6] {
     [
         Target { name: "session", run: session::run, seeds: &recorded_sessions() | &troubled_sessions() },
         Target { name: "decode", run: decode::run, seeds: decode() },
         Target { name: "decode_after", run: decode_after::run, seeds: decode_after() },
+        Target { name: "assemble", run: assemble::run, seeds: assemble() },
         Target { name: "bootstrap", run: bootstrap::run, seeds: bootstrap() },
         Target { name: "disk", run: disk::run, seeds: disk() },
     ]
@@ -185,6 +187,69 @@ fn decode_after() -> BTreeSet<Vec<u8>> {
     }
     let pairs = versions.values().flat_map(|versions| versions.windows(2));
     pairs.map(|pair| decode_after::input(&pair[0].bytes, &pair[1].bytes)).collect()
+}
+
+/// What each client was sent, response by response, and what came with each of its listeners alone: of that, a change of
+/// a byte is more likely to matter.
+fn assemble() -> BTreeSet<Vec<u8>> {
+    let mut worlds = BTreeSet::from([without_listeners()]);
+    for conversation in conversations() {
+        let mut world = World::new(conversation.delta);
+        for Response { bytes, answers } in &conversation.responses {
+            answers.iter().for_each(|answer| world.put(answer.kind, &answer.bytes));
+            for (kind, name) in removed(conversation.delta, bytes) {
+                world.remove(kind, &name);
+            }
+            world.tell();
+        }
+        worlds.insert(world.0);
+        let answers: Vec<_> = conversation.responses.iter().flat_map(|response| &response.answers).collect();
+        for listener in answers.iter().filter(|answer| answer.kind == Kind::Listener) {
+            let mut world = World::new(conversation.delta);
+            reached(listener, &answers).into_iter().for_each(|answer| world.put(answer.kind, &answer.bytes));
+            worlds.insert(world.0);
+        }
+    }
+    worlds
+}
+
+/// A sidecar that is sent clusters, and that there is nothing else.
+fn without_listeners() -> Vec<u8> {
+    let mut world = World::new(true);
+    let answers = answers();
+    let clusters = answers.iter().filter(|answer| answer.kind == Kind::Cluster);
+    clusters.take(3).for_each(|answer| world.put(answer.kind, &answer.bytes));
+    world.0
+}
+
+/// What a response of the delta protocol takes away.
+fn removed(delta: bool, response: &[u8]) -> Vec<(Kind, String)> {
+    let response = match discovery::DeltaDiscoveryResponse::decode(response) {
+        Ok(response) if delta => response,
+        _ => return Vec::new(),
+    };
+    let kind = Kind::from_type_url(&response.type_url).expect("only kinds that are known were recorded");
+    response.removed_resources.into_iter().map(|name| (kind, name)).collect()
+}
+
+/// A resource, and all that are named in it or in those.
+fn reached<'a>(first: &'a Answer, all: &[&'a Answer]) -> Vec<&'a Answer> {
+    let mut reached = vec![first];
+    let mut done = 0;
+    while let Some(from) = reached.get(done).copied() {
+        done += 1;
+        for answer in all {
+            let name = answer.name.as_bytes();
+            let is_named = from.bytes.windows(name.len().max(1)).any(|part| part == name);
+            if answer.kind > from.kind
+                && is_named
+                && !reached.iter().any(|known| std::ptr::eq(*known, *answer))
+            {
+                reached.push(answer);
+            }
+        }
+    }
+    reached
 }
 
 fn bootstrap() -> BTreeSet<Vec<u8>> {

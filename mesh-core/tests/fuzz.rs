@@ -9,6 +9,9 @@ pub mod seeds;
 use allocation_counter::measure;
 use mesh_core::clock::Clock;
 use seeds::{Target, targets};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 /// Memory that any input may take, in bytes: above all compiled regular expressions.
 const MEMORY: usize = 16 << 20;
@@ -83,6 +86,33 @@ impl Random {
     }
 }
 
+/// The targets for the fuzzer are no part of the workspace, and not compiled with it.
+#[test]
+fn each_target_for_the_fuzzer_runs_its_body() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let files = |folder: &str| -> BTreeSet<String> {
+        let files = fs::read_dir(fuzz.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let names: BTreeSet<_> = targets().iter().map(|target| target.name.to_owned()).collect();
+    let (written, bodies) = (files("fuzz_targets"), files("bodies"));
+    assert_eq!(written, names);
+    assert_eq!(bodies.into_iter().filter(|name| name != "mod").collect::<BTreeSet<_>>(), names);
+    let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    let readme = fs::read_to_string(fuzz.join("README.md")).unwrap();
+    assert_eq!(manifest.matches("[[bin]]").count(), names.len());
+    for name in &names {
+        let target = fs::read_to_string(fuzz.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+        let expected = format!(
+            "#![no_main]\n\nlibfuzzer_sys::fuzz_target!(|data: &[u8]| mesh_core_fuzz::{name}::run(data));\n"
+        );
+        assert_eq!(target, expected, "{name}");
+        let bin = format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\ntest = false\n");
+        assert!(manifest.contains(&bin), "{name}");
+        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
 #[test]
 fn the_recorded_answers_are_accepted_by_the_session() {
     let mut sum = 0;
@@ -107,6 +137,11 @@ fn decode() {
 #[test]
 fn decode_after() {
     exercise("decode_after", 10_000);
+}
+
+#[test]
+fn assemble() {
+    exercise("assemble", 300);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their bytes: a file for each, whose `run` takes any bytes, and panics if something is
 //! not as it has to be. `tests/fuzz.rs` does the same for a bounded time, and sees to the memory that is taken.
 
+pub mod assemble;
 pub mod bootstrap;
 pub mod decode;
 pub mod decode_after;
