@@ -10,8 +10,8 @@ use crate::error::{Error, Kind};
 use crate::net::h2_driver::KeepAlive;
 use crate::net::{Dialer, Environment};
 use crate::policy::retry_budget::RetryBudgetConfig;
-use crate::resource::Kind as ResourceKinds;
 use crate::resource::providers::CertificateProviders;
+use crate::resource::{Kind as ResourceKinds, Local};
 use crate::snapshot::driver::{Command, Driver};
 use crate::snapshot::handle::{TargetHandle, Targets};
 use crate::snapshot::report::Report;
@@ -51,7 +51,7 @@ pub struct Mesh {
 #[derive(Default)]
 pub struct Builder {
     directory: Option<Directory>,
-    providers: CertificateProviders,
+    local: Local,
     node: Node,
     templates: Templates,
     disk_cache: Option<DiskCache>,
@@ -249,8 +249,9 @@ impl Builder {
             );
         }
         self.directory = Some(Directory::new(&bootstrap));
-        self.providers = CertificateProviders::new(bootstrap.certificate_providers.into_keys());
         let sidecar = bootstrap.servers.first().is_some_and(|server| server.features.sidecar);
+        let providers = CertificateProviders::new(bootstrap.certificate_providers.into_keys());
+        self.local = Local { providers, sidecar };
         self.node = bootstrap.node;
         let authorities = bootstrap.authorities.into_iter();
         self.templates = Templates {
@@ -341,7 +342,7 @@ impl Builder {
             let disk = self
                 .disk_cache
                 .map(|config| Disk::open::<ResourceKinds>(config, &directory, &self.node, &environment));
-            let mut client = Client::new(directory, &self.node, self.providers, disk, environment.clone());
+            let mut client = Client::new(directory, &self.node, self.local, disk, environment.clone());
             if self.templates.sidecar {
                 client.subscribe_all(ResourceKinds::Listener);
                 client.subscribe_all(ResourceKinds::Cluster);

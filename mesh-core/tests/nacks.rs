@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use mesh_core::resource::listener::{ChainAction, Listener};
-use mesh_core::resource::{Kind, Resource};
+use mesh_core::resource::{Kind, Local, Resource};
 use mesh_core::xds::kind::ResourceKind;
 use mesh_proto::envoy::config::cluster::v3 as cluster;
 use mesh_proto::envoy::config::core::v3 as core;
@@ -36,9 +36,13 @@ struct Row {
 }
 
 fn check(rows: Vec<Row>) {
+    check_for(&Local::default(), rows);
+}
+
+fn check_for(local: &Local, rows: Vec<Row>) {
     let mut wrong = Vec::new();
     for Row { rule, kind, bytes, expected } in rows {
-        let told = kind.decode("x", &Bytes::from(bytes), None).err().unwrap_or_default();
+        let told = kind.decode_for(local, "x", &Bytes::from(bytes), None).err().unwrap_or_default();
         let (start, rest) = expected.split_once('…').unwrap_or((expected, ""));
         let fits = match expected {
             GOOD => told.is_empty(),
@@ -311,7 +315,7 @@ fn listeners_of_servers() {
     let policy = |policy: rbac::Policy, action: i32| {
         let rules = rbac::Rbac { action, policies: [("p".to_owned(), policy)].into(), ..Default::default() };
         let rbac = rbac_filter::Rbac { rules: Some(rules), ..Default::default() };
-        client(|manager| manager.http_filters.insert(0, filter_with("rbac", any(RBAC, &rbac))))
+        filtered_server(vec![filter_with("rbac", any(RBAC, &rbac))])
     };
     let header = |name: &str| rbac::Policy {
         permissions: vec![rbac::Permission {
@@ -439,24 +443,69 @@ fn listeners_of_servers() {
         row(
             "2.3 RBAC unknown action",
             policy(header("a"), 7),
-            "api_listener.api_listener.http_filters[0].typed_config.rules.action: 7 is unknown",
+            "filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rules.action: 7 is unknown",
         ),
         row(
             "2.3 RBAC condition",
             policy(rbac::Policy { condition: Some(Default::default()), ..Default::default() }, 0),
-            "api_listener.api_listener.http_filters[0].typed_config.rules.policies[p].condition: is not",
+            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].condition: is not",
         ),
         row(
             "2.3 RBAC on :scheme",
             policy(header(":scheme"), 0),
-            "api_listener.api_listener.http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
+            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
         ),
         row(
             "2.3 RBAC on a header of gRPC",
             policy(header("grpc-timeout"), 0),
-            "api_listener.api_listener.http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
+            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
         ),
     ]);
+}
+
+/// A server whose calls pass through these filters.
+fn filtered_server(filters: Vec<hcm::HttpFilter>) -> listener::Listener {
+    use hcm::http_connection_manager::RouteSpecifier;
+    let manager = manager(|manager| {
+        manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes_with(|_| ())));
+        manager.http_filters.splice(0..0, filters);
+    });
+    server(vec![chain(|chain| {
+        chain.filters[0].config_type = Some(listener::filter::ConfigType::TypedConfig(any(HCM, &manager)));
+    })])
+}
+
+#[test]
+fn filters_stand_on_the_side_where_they_work() {
+    const CLIENT: &str = "api_listener.api_listener.http_filters[0].typed_config: \"";
+    const SERVER: &str = "filter_chains[0].filters[0].typed_config.http_filters[0].typed_config: \"";
+    let messages = [
+        ("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", true, true),
+        ("istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", true, true),
+        ("envoy.extensions.filters.http.cors.v3.Cors", true, true),
+        (FAULT, true, false),
+        ("envoy.extensions.filters.http.stateful_session.v3.StatefulSession", true, false),
+        (RBAC, false, true),
+        // What routes say about filters is no filter.
+        ("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", false, false),
+        ("envoy.extensions.filters.http.cors.v3.CorsPolicy", false, false),
+        ("envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute", false, false),
+    ];
+    let mut rows = Vec::new();
+    for (message, for_clients, for_servers) in messages {
+        let of = |is_optional| hcm::HttpFilter { is_optional, ..filter("a", message) };
+        let on_client = |is_optional| client(|manager| manager.http_filters.insert(0, of(is_optional)));
+        let on_server = |is_optional| filtered_server(vec![of(is_optional)]);
+        let (client, server) =
+            (if for_clients { GOOD } else { CLIENT }, if for_servers { GOOD } else { SERVER });
+        rows.extend([
+            row(message, Kind::Listener, on_client(false), client),
+            row(message, Kind::Listener, on_client(true), GOOD),
+            row(message, Kind::Listener, on_server(false), server),
+            row(message, Kind::Listener, on_server(true), GOOD),
+        ]);
+    }
+    check(rows);
 }
 
 /// What a sidecar's listener says instead of the forwarding that one of its chains asks for.
@@ -1278,6 +1327,84 @@ fn assignments() {
             "policy.drop_overloads[0].drop_percentage.denominator: 5",
         ),
     ]);
+}
+
+#[test]
+fn sidecars_may_do_without_what_is_for_envoy() {
+    let overrides = |config: Any| [("f".to_owned(), config)].into();
+    let unknown = || any("example.Unknown", &());
+    let garbage = || Any { value: vec![0xff], ..any(FAULT, &()) };
+    let weighted = |config| {
+        let cluster = route::weighted_cluster::ClusterWeight {
+            name: "a".into(),
+            weight: number(1),
+            typed_per_filter_config: overrides(config),
+            ..Default::default()
+        };
+        let clusters = route::WeightedCluster { clusters: vec![cluster], ..Default::default() };
+        routes_with(|host| {
+            host.routes[0] = action(|action| {
+                action.cluster_specifier =
+                    Some(route::route_action::ClusterSpecifier::WeightedClusters(clusters));
+            });
+        })
+    };
+    let twice = || {
+        assignment_of(vec![
+            vec![lb_endpoint("10.0.0.1", 80), lb_endpoint("10.0.0.2", 80), lb_endpoint("10.0.0.1", 80)],
+            vec![lb_endpoint("10.0.0.2", 80), lb_endpoint("10.0.0.3", 80)],
+        ])
+    };
+    let inline = cluster_with(|cluster| {
+        cluster.cluster_discovery_type = None;
+        cluster.load_assignment = Some(twice());
+    });
+    let sidecar = Local { sidecar: true, ..Default::default() };
+    check_for(
+        &sidecar,
+        vec![
+            row(
+                "override of an unknown filter by a route",
+                Kind::Route,
+                routes_with(|host| host.routes[0].typed_per_filter_config = overrides(unknown())),
+                GOOD,
+            ),
+            row(
+                "override of an unknown filter by a virtual host",
+                Kind::Route,
+                routes_with(|host| host.typed_per_filter_config = overrides(unknown())),
+                GOOD,
+            ),
+            row("override of an unknown filter by a cluster", Kind::Route, weighted(unknown()), GOOD),
+            row(
+                "override that is garbage",
+                Kind::Route,
+                weighted(garbage()),
+                "virtual_hosts[0].routes[0].route.weighted_clusters.clusters[0].typed_per_filter_config[f]: ",
+            ),
+            row("the same address twice", Kind::Endpoint, twice(), GOOD),
+            row("the same address twice in a cluster", Kind::Cluster, inline, GOOD),
+        ],
+    );
+    let bytes = Bytes::from(twice().encode_to_vec());
+    let Ok(Resource::Endpoint(read)) = Kind::Endpoint.decode_for(&sidecar, "x", &bytes, None) else {
+        panic!("refused");
+    };
+    let addresses: Vec<Vec<_>> = read
+        .localities()
+        .map(|locality| locality.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect())
+        .collect();
+    assert_eq!(addresses, [vec!["10.0.0.1:80", "10.0.0.2:80"], vec!["10.0.0.3:80"]], "the first ones");
+
+    // What was left out is there once the other one is gone.
+    let mut proto = twice();
+    proto.endpoints[0].lb_endpoints.remove(0);
+    let bytes = Bytes::from(proto.encode_to_vec());
+    let before = Resource::Endpoint(read);
+    let Ok(Resource::Endpoint(read)) = Kind::Endpoint.decode_for(&sidecar, "x", &bytes, Some(&before)) else {
+        panic!("refused");
+    };
+    assert_eq!(read.localities().map(|locality| locality.endpoints.len()).sum::<usize>(), 3);
 }
 
 #[test]

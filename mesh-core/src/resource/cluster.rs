@@ -6,6 +6,7 @@ use super::lb_parts::percent;
 use super::metadata::Metadata;
 use super::outlier::OutlierDetection;
 use super::providers::CertificateProviders;
+use super::strictness::Strictness;
 use super::thresholds::CircuitLimits;
 use super::tls::TransportSockets;
 use crate::xds::load_metrics::MetricChoice;
@@ -80,7 +81,12 @@ impl Cluster {
 }
 
 /// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Cluster> {
+pub(super) fn decode(
+    name: &str,
+    bytes: &[u8],
+    providers: &CertificateProviders,
+    strictness: Strictness,
+) -> Checked<Cluster> {
     let proto: proto::Cluster = unpack(bytes)?;
     check_name(&proto.name, name).at("name")?;
     if let Some(server) = &proto.lrs_server
@@ -95,7 +101,7 @@ pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders)
     let keepalive = proto.upstream_connection_options.as_ref();
     Ok(Cluster {
         name: proto.name.as_str().into(),
-        endpoints: EndpointSource::from_proto(&proto)?,
+        endpoints: EndpointSource::from_proto(&proto, strictness)?,
         policy: LbPolicy::from_proto(&proto)?,
         connect_timeout: duration(proto.connect_timeout.as_ref())
             .at("connect_timeout")?

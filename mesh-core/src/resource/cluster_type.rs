@@ -4,6 +4,7 @@ use super::endpoint::{self, Assignment};
 use super::extension::{Config, Extension};
 use super::hcm::check_source;
 use super::invalid::{At, Checked, Invalid, duration};
+use super::strictness::Strictness;
 use crate::net::Address;
 use crate::xds::name::is_federated;
 use mesh_proto::envoy::config::cluster::v3 as proto;
@@ -85,13 +86,13 @@ pub struct OriginalDestination {
 }
 
 impl EndpointSource {
-    pub(super) fn from_proto(proto: &proto::Cluster) -> Checked<Self> {
+    pub(super) fn from_proto(proto: &proto::Cluster, strictness: Strictness) -> Checked<Self> {
         match &proto.cluster_discovery_type {
             Some(ClusterDiscoveryType::Type(kind)) => match DiscoveryType::try_from(*kind) {
                 Ok(DiscoveryType::Eds) => eds(proto),
-                Ok(DiscoveryType::Static) => inline(proto),
-                Ok(DiscoveryType::StrictDns) => dns(proto, DnsKind::Strict, None),
-                Ok(DiscoveryType::LogicalDns) => dns(proto, DnsKind::Logical, None),
+                Ok(DiscoveryType::Static) => inline(proto, strictness),
+                Ok(DiscoveryType::StrictDns) => dns(proto, DnsKind::Strict, None, strictness),
+                Ok(DiscoveryType::LogicalDns) => dns(proto, DnsKind::Logical, None, strictness),
                 Ok(DiscoveryType::OriginalDst) => original_destination(proto),
                 Err(_) => Err(Invalid::new(format!("{kind} is unknown"))).at("type"),
             },
@@ -107,14 +108,14 @@ impl EndpointSource {
                                 true => DnsKind::Logical,
                                 false => DnsKind::Strict,
                             };
-                            dns(proto, kind, Some(&dns_config))
+                            dns(proto, kind, Some(&dns_config), strictness)
                         }
                         _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),
                     }
                 });
                 read.at("typed_config").at("cluster_type")
             }
-            None => inline(proto),
+            None => inline(proto, strictness),
         }
     }
 
@@ -155,10 +156,10 @@ fn eds(proto: &proto::Cluster) -> Checked<EndpointSource> {
     Ok(EndpointSource::Named(name.into()))
 }
 
-fn inline(proto: &proto::Cluster) -> Checked<EndpointSource> {
+fn inline(proto: &proto::Cluster, strictness: Strictness) -> Checked<EndpointSource> {
     // Without endpoints, all requests fail: Istio's `BlackHoleCluster`.
     let given = proto.load_assignment.clone().unwrap_or_default();
-    let assignment = endpoint::from_proto(given, 1).at("load_assignment")?;
+    let assignment = endpoint::from_proto(given, 1, strictness).at("load_assignment")?;
     Ok(EndpointSource::Inline(Arc::new(assignment)))
 }
 
@@ -166,9 +167,11 @@ fn dns(
     proto: &proto::Cluster,
     kind: DnsKind,
     config: Option<&clusters::dns::v3::DnsCluster>,
+    strictness: Strictness,
 ) -> Checked<EndpointSource> {
     let given = proto.load_assignment.clone().ok_or_else(|| Invalid::new("is missing"));
-    let assignment = given.and_then(|given| endpoint::from_proto(given, 1)).at("load_assignment")?;
+    let assignment =
+        given.and_then(|given| endpoint::from_proto(given, 1, strictness)).at("load_assignment")?;
     let endpoints = || assignment.priorities.iter().flatten().flat_map(|locality| locality.endpoints.iter());
     if kind == DnsKind::Logical && (assignment.localities().count() != 1 || endpoints().count() != 1) {
         return Err(Invalid::new("needs exactly one locality with one endpoint")).at("load_assignment");

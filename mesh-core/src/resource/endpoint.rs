@@ -4,6 +4,7 @@ use super::endpoint_wire::{self, Known, Reader, Segment};
 use super::invalid::{At, Checked, Invalid, check_name, undecodable, unpack};
 use super::matcher::Fraction;
 use super::metadata::Metadata;
+use super::strictness::Strictness;
 use crate::bootstrap::Locality;
 use crate::net::Address;
 use crate::wire;
@@ -181,14 +182,23 @@ impl LbEndpoint {
 }
 
 /// Decodes the resource `name`; what did not change is shared with `previous`.
-pub(super) fn decode(name: &str, bytes: &Bytes, previous: Option<&Assignment>) -> Checked<Assignment> {
+pub(super) fn decode(
+    name: &str,
+    bytes: &Bytes,
+    previous: Option<&Assignment>,
+    strictness: Strictness,
+) -> Checked<Assignment> {
     // gRFC A27: a locality without weight gets nothing.
-    read(bytes, 0, previous, Some(name))
+    read(bytes, 0, previous, Some(name), strictness)
 }
 
 /// The endpoints; a locality that states no weight has `unstated_weight`, and one whose weight is zero is left out.
-pub(super) fn from_proto(proto: proto::ClusterLoadAssignment, unstated_weight: u32) -> Checked<Assignment> {
-    read(&proto.encode_to_vec().into(), unstated_weight, None, None)
+pub(super) fn from_proto(
+    proto: proto::ClusterLoadAssignment,
+    unstated_weight: u32,
+    strictness: Strictness,
+) -> Checked<Assignment> {
+    read(&proto.encode_to_vec().into(), unstated_weight, None, None, strictness)
 }
 
 fn read(
@@ -196,6 +206,7 @@ fn read(
     unstated_weight: u32,
     previous: Option<&Assignment>,
     name: Option<&str>,
+    strictness: Strictness,
 ) -> Checked<Assignment> {
     let (mut rest, mut groups) = (Vec::new(), Vec::new());
     wire::split(bytes, endpoint_wire::ENDPOINTS, &mut rest, |group| groups.push(group))
@@ -236,7 +247,14 @@ fn read(
     }
     // Most assignments are small, and kept for long.
     priorities.values_mut().for_each(Vec::shrink_to_fit);
-    let known = reader.finish().at("endpoints")?;
+    let known = match reader.finish().at("endpoints") {
+        // What was left out is in no piece, so that the next version cannot share any.
+        Err(_) if strictness == Strictness::Lenient => {
+            leave_out_repeated(&mut priorities);
+            Known::default()
+        }
+        known => known?,
+    };
     let policy = whole.policy.unwrap_or_default();
     let drops = policy.drop_overloads.iter().enumerate();
     let drops = drops.map(|(index, drop)| DropOverload::from_proto(drop).at_index("drop_overloads", index));
@@ -249,6 +267,18 @@ fn read(
             .map_or(DEFAULT_OVERPROVISIONING, |factor| factor.value),
         known,
     })
+}
+
+/// Leaves out the endpoints with an address that one before them has, as Envoy does.
+fn leave_out_repeated(priorities: &mut BTreeMap<u32, Vec<LocalityEndpoints>>) {
+    let mut seen = HashSet::new();
+    for locality in priorities.values_mut().flatten() {
+        let is_first = |endpoint: &&LbEndpoint| {
+            let known = endpoint.addresses().any(|address| seen.contains(address));
+            !known && endpoint.addresses().all(|address| seen.insert(address.clone()))
+        };
+        locality.endpoints = locality.endpoints.iter().filter(is_first).cloned().collect();
+    }
 }
 
 impl DropOverload {

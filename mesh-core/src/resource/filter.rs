@@ -1,4 +1,4 @@
-//! HTTP filters: which are known, and what happens to those that are not (gRFC A39).
+//! HTTP filters: which are known, on which side, and what happens to those that are not (gRFC A39).
 
 use super::cors::CorsPolicy;
 use super::extension::{Config, Extension, PREFIX};
@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::invalid::{At, Checked, Invalid, unpack};
 use super::rbac::Rbac;
 use super::session::StatefulSession;
+use super::strictness::Strictness;
 use mesh_proto::envoy::config::route::v3::FilterConfig as Wrapper;
 use mesh_proto::envoy::extensions::filters::http;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
@@ -61,14 +62,25 @@ pub struct FilterOverride {
     pub disabled: bool,
 }
 
-/// What to do with a chain of filters that cannot be used.
+/// On which side of a call filters stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Strictness {
-    /// Refuse it.
-    Strict,
-    /// Keep what is understood: it is for another kind of proxy.
-    Lenient,
+pub(super) enum Side {
+    /// The caller's.
+    Client,
+    /// The one that is called.
+    Server,
 }
+
+/// The sides on which each filter does its work. On another one it would be accepted, and not be there.
+const SIDES: &[(Extension, &[Side])] = &[
+    (Extension::Router, &[Side::Client, Side::Server]),
+    (Extension::GrpcStats, &[Side::Client, Side::Server]),
+    (Extension::Alpn, &[Side::Client, Side::Server]),
+    (Extension::Cors, &[Side::Client, Side::Server]),
+    (Extension::Fault, &[Side::Client]),
+    (Extension::StatefulSession, &[Side::Client]),
+    (Extension::Rbac, &[Side::Server]),
+];
 
 impl HttpFilter {
     /// Whether this is the filter that forwards requests.
@@ -90,10 +102,12 @@ impl FilterOverrides {
         self.0.iter()
     }
 
-    pub(super) fn from_proto(overrides: &HashMap<String, Any>) -> Checked<Self> {
+    pub(super) fn from_proto(overrides: &HashMap<String, Any>, strictness: Strictness) -> Checked<Self> {
         let mut read = BTreeMap::new();
         for (name, any) in overrides {
-            if let Some(found) = read_override(any).at(&format!("typed_per_filter_config[{name}]"))? {
+            if let Some(found) =
+                read_override(any, strictness).at(&format!("typed_per_filter_config[{name}]"))?
+            {
                 read.insert(name.as_str().into(), found);
             }
         }
@@ -101,11 +115,11 @@ impl FilterOverrides {
     }
 }
 
-/// The filters of a listener.
-pub(super) fn chain(protos: &[hcm::HttpFilter], strictness: Strictness) -> Checked<Vec<HttpFilter>> {
+/// The filters of a listener for `side`; none is a sidecar's, of which everything is kept that is understood.
+pub(super) fn chain(protos: &[hcm::HttpFilter], side: Option<Side>) -> Checked<Vec<HttpFilter>> {
     let mut filters: Vec<HttpFilter> = Vec::with_capacity(protos.len());
     let mut names = BTreeSet::new();
-    let lenient = strictness == Strictness::Lenient;
+    let lenient = side.is_none();
     for (index, proto) in protos.iter().enumerate() {
         if proto.name.is_empty() {
             return Err(Invalid::new("must not be empty")).at("name").at_index("http_filters", index);
@@ -118,7 +132,7 @@ pub(super) fn chain(protos: &[hcm::HttpFilter], strictness: Strictness) -> Check
             Some(hcm::http_filter::ConfigType::TypedConfig(config)) => Some(config),
             _ => None,
         };
-        let read = known(config, proto.is_optional).at("typed_config").at_index("http_filters", index);
+        let read = known(config, side, proto.is_optional).at("typed_config").at_index("http_filters", index);
         let (message, config) = match read {
             Ok(Some(known)) => known,
             Ok(None) if !lenient => continue,
@@ -140,10 +154,11 @@ pub(super) fn chain(protos: &[hcm::HttpFilter], strictness: Strictness) -> Check
     Ok(filters)
 }
 
-/// What is said about a filter; none if it is not known and may be left out.
-fn read_override(any: &Any) -> Checked<Option<FilterOverride>> {
+/// What is said about a filter; none if it is not known and may be left out, as a sidecar's may.
+fn read_override(any: &Any, strictness: Strictness) -> Checked<Option<FilterOverride>> {
+    let lenient = strictness == Strictness::Lenient;
     if any.type_url.strip_prefix(PREFIX) != Some(WRAPPER) {
-        let read = known(Some(any), false)?;
+        let read = known(Some(any), None, lenient)?;
         return Ok(read.map(|(_, config)| FilterOverride { config: Some(config), disabled: false }));
     }
     let wrapper: Wrapper = unpack(&any.value)?;
@@ -151,19 +166,38 @@ fn read_override(any: &Any) -> Checked<Option<FilterOverride>> {
     if wrapper.config.is_none() && wrapper.disabled {
         return Ok(Some(FilterOverride { config: None, disabled: true }));
     }
-    let read = known(wrapper.config.as_ref(), wrapper.is_optional)?;
+    let read = known(wrapper.config.as_ref(), None, wrapper.is_optional || lenient)?;
     Ok(read.map(|(_, config)| FilterOverride { config: Some(config), disabled: wrapper.disabled }))
 }
 
-/// The message that configures a filter, and what it says; none if the filter is not known and may be left out.
-fn known(any: Option<&Any>, is_optional: bool) -> Checked<Option<(Arc<str>, FilterConfig)>> {
+/// The message that configures a filter of a listener for `side`, or one that may stand anywhere, and what it says; none if
+/// the filter is not known there and may be left out.
+fn known(
+    any: Option<&Any>,
+    side: Option<Side>,
+    is_optional: bool,
+) -> Checked<Option<(Arc<str>, FilterConfig)>> {
     let config = any.map(Config::of).transpose()?;
     let message = config.as_ref().map_or("", |config| &config.message);
-    match config.as_ref().map(read_config).transpose()?.flatten() {
+    let sides = config.as_ref().and_then(|config| sides(config.extension()?));
+    let works = side.is_none_or(|side| sides.is_some_and(|sides| sides.contains(&side)));
+    match config.as_ref().filter(|_| works).map(read_config).transpose()?.flatten() {
         Some(read) => Ok(Some((message.into(), read))),
         None if is_optional => Ok(None),
-        None => Err(Invalid::new(format!("{message:?} is not supported and not optional"))),
+        None => {
+            let there = match side.filter(|_| sides.is_some()) {
+                Some(Side::Client) => " for clients",
+                Some(Side::Server) => " for servers",
+                None => "",
+            };
+            Err(Invalid::new(format!("{message:?} is not supported{there} and not optional")))
+        }
     }
+}
+
+/// The sides on which a filter does its work; none if that is no filter.
+fn sides(extension: Extension) -> Option<&'static [Side]> {
+    SIDES.iter().find(|(filter, _)| *filter == extension).map(|(_, sides)| *sides)
 }
 
 /// The configuration; none if the filter is not known.
@@ -228,7 +262,7 @@ mod tests {
     }
 
     fn strict(filters: &[hcm::HttpFilter]) -> Checked<Vec<HttpFilter>> {
-        chain(filters, Strictness::Strict)
+        chain(filters, Some(Side::Client))
     }
 
     fn refused(filters: &[hcm::HttpFilter]) -> String {
@@ -268,7 +302,7 @@ mod tests {
     #[test]
     fn a_chain_of_another_kind_of_proxy_is_kept() {
         let filters = [filter("x", "example.Unknown", false), filter("router", ROUTER, false)];
-        let filters = chain(&filters, Strictness::Lenient).unwrap();
+        let filters = chain(&filters, None).unwrap();
         assert!(matches!(filters[0].config, FilterConfig::Unknown));
         assert!(filters[1].is_router());
     }
@@ -281,9 +315,13 @@ mod tests {
             value: Wrapper { config: Some(any("example.Unknown")), is_optional, disabled: false }
                 .encode_to_vec(),
         };
-        assert!(FilterOverrides::from_proto(&overrides(any(FAULT))).is_ok());
-        assert!(FilterOverrides::from_proto(&overrides(wrapped(true))).is_ok());
-        let error = FilterOverrides::from_proto(&overrides(wrapped(false))).unwrap_err().to_string();
+        let read = |config, strictness| FilterOverrides::from_proto(&overrides(config), strictness);
+        assert!(read(any(FAULT), Strictness::Strict).is_ok());
+        assert!(read(wrapped(true), Strictness::Strict).is_ok());
+        for unknown in [wrapped(false), any("example.Unknown")] {
+            assert_eq!(read(unknown, Strictness::Lenient).unwrap().iter().count(), 0);
+        }
+        let error = read(wrapped(false), Strictness::Strict).unwrap_err().to_string();
         assert!(error.starts_with("typed_per_filter_config[f]: \"example.Unknown\""), "{error}");
     }
 }

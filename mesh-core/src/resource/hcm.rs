@@ -1,8 +1,9 @@
 //! `HttpConnectionManager`: how the HTTP requests of a listener are routed.
 
-use super::filter::{self, HttpFilter, Strictness};
+use super::filter::{self, HttpFilter, Side};
 use super::invalid::{At, Checked, Invalid, duration};
 use super::route::RouteConfig;
+use super::strictness::Strictness;
 use mesh_proto::envoy::config::core::v3::{ConfigSource, config_source::ConfigSourceSpecifier};
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as proto;
 use std::sync::Arc;
@@ -33,8 +34,10 @@ pub enum RouteSource {
 }
 
 impl HttpManager {
-    pub(super) fn from_proto(proto: &proto::HttpConnectionManager, strictness: Strictness) -> Checked<Self> {
-        if strictness == Strictness::Strict {
+    /// For `side`; none is a sidecar, which may do without what cannot be understood.
+    pub(super) fn from_proto(proto: &proto::HttpConnectionManager, side: Option<Side>) -> Checked<Self> {
+        let strictness = if side.is_some() { Strictness::Strict } else { Strictness::Lenient };
+        if side.is_some() {
             if proto.xff_num_trusted_hops != 0 {
                 return Err(Invalid::new("is not supported")).at("xff_num_trusted_hops");
             }
@@ -42,7 +45,7 @@ impl HttpManager {
                 return Err(Invalid::new("is not supported")).at("original_ip_detection_extensions");
             }
         }
-        let filters = filter::chain(&proto.http_filters, strictness)?;
+        let filters = filter::chain(&proto.http_filters, side)?;
         let common = proto.common_http_protocol_options.unwrap_or_default();
         let time =
             |value: Option<&_>, name: &str| duration(value).at(name).at("common_http_protocol_options");
@@ -56,7 +59,8 @@ impl HttpManager {
                 RouteSource::Named(rds.route_config_name.as_str().into())
             }
             Some(RouteSpecifier::RouteConfig(config)) => {
-                RouteSource::Inline(Arc::new(RouteConfig::from_proto(config).at("route_config")?))
+                let config = RouteConfig::from_proto(config, strictness).at("route_config")?;
+                RouteSource::Inline(Arc::new(config))
             }
             Some(RouteSpecifier::ScopedRoutes(_)) => {
                 return Err(Invalid::new("is not supported")).at("scoped_routes");

@@ -1,7 +1,7 @@
 //! `Listener`: how calls to a target are routed, or what a server or a sidecar listens to.
 
 use super::extension::{Extension, message_name};
-use super::filter::Strictness;
+use super::filter::Side;
 use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::providers::CertificateProviders;
 use mesh_proto::envoy::config::listener::v3 as proto;
@@ -33,7 +33,7 @@ pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders)
         if message_name(&any.type_url) != Extension::HttpConnectionManager.message() {
             return Err(Invalid::new(format!("{:?} is not an HttpConnectionManager", any.type_url)));
         }
-        HttpManager::from_proto(&unpack(&any.value)?, Strictness::Strict)
+        HttpManager::from_proto(&unpack(&any.value)?, Some(Side::Client))
     };
     check().at("api_listener").at("api_listener").map(Listener::Api)
 }

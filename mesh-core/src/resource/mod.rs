@@ -36,6 +36,7 @@ pub mod secret;
 mod server_listener;
 pub mod session;
 mod sieve;
+mod strictness;
 pub mod thresholds;
 pub mod tls;
 pub mod tls_context;
@@ -48,6 +49,7 @@ use self::listener::Listener;
 use self::providers::CertificateProviders;
 use self::route::RouteConfig;
 use self::secret::Secret;
+use self::strictness::Strictness;
 use crate::xds::kind::ResourceKind;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -96,9 +98,19 @@ impl Kind {
     }
 }
 
+/// What a process has that resources may refer to, and how its control plane takes it. By default anything may be
+/// referred to, and everything has to be understood.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    /// The certificate providers.
+    pub providers: CertificateProviders,
+    /// Whether the resources are those of sidecars: what is meant for Envoy only is left out, and refuses nothing.
+    pub sidecar: bool,
+}
+
 impl ResourceKind for Kind {
     type Value = Resource;
-    type Local = CertificateProviders;
+    type Local = Local;
 
     const ALL: &'static [Self] = &[Self::Listener, Self::Route, Self::Cluster, Self::Endpoint, Self::Secret];
 
@@ -122,25 +134,29 @@ impl ResourceKind for Kind {
 
     fn decode_for(
         self,
-        providers: &CertificateProviders,
+        local: &Local,
         name: &str,
         bytes: &Bytes,
         previous: Option<&Resource>,
     ) -> Result<Resource, String> {
+        let Local { providers, sidecar } = local;
+        let strictness = if *sidecar { Strictness::Lenient } else { Strictness::Strict };
         let checked = match self {
             Self::Listener => {
                 listener::decode(name, bytes, providers).map(|value| Resource::Listener(Arc::new(value)))
             }
-            Self::Route => route::decode(name, bytes).map(|value| Resource::Route(Arc::new(value))),
-            Self::Cluster => {
-                cluster::decode(name, bytes, providers).map(|value| Resource::Cluster(Arc::new(value)))
+            Self::Route => {
+                route::decode(name, bytes, strictness).map(|value| Resource::Route(Arc::new(value)))
             }
+            Self::Cluster => cluster::decode(name, bytes, providers, strictness)
+                .map(|value| Resource::Cluster(Arc::new(value))),
             Self::Endpoint => {
                 let previous = match previous {
                     Some(Resource::Endpoint(assignment)) => Some(&**assignment),
                     _ => None,
                 };
-                endpoint::decode(name, bytes, previous).map(|value| Resource::Endpoint(Arc::new(value)))
+                endpoint::decode(name, bytes, previous, strictness)
+                    .map(|value| Resource::Endpoint(Arc::new(value)))
             }
             Self::Secret => {
                 secret::decode(name, bytes, providers).map(|value| Resource::Secret(Arc::new(value)))

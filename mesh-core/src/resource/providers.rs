@@ -35,7 +35,7 @@ impl CertificateProviders {
 #[expect(deprecated, reason = "istiod before 1.29 sends the older fields only")]
 mod tests {
     use super::*;
-    use crate::resource::Kind;
+    use crate::resource::{Kind, Local};
     use crate::xds::kind::ResourceKind;
     use mesh_proto::envoy::config::cluster::v3::Cluster;
     use mesh_proto::envoy::config::cluster::v3::cluster::{
@@ -102,8 +102,9 @@ mod tests {
         }
         let bytes = cluster.encode_to_vec().into();
         let providers = CertificateProviders::new(["default".to_owned()]);
+        let local = Local { providers, sidecar: false };
         assert!(Kind::Cluster.decode("c", &bytes, None).is_ok(), "nobody knows which providers there are");
-        Kind::Cluster.decode_for(&providers, "c", &bytes, None).err().unwrap_or_default()
+        Kind::Cluster.decode_for(&local, "c", &bytes, None).err().unwrap_or_default()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::metadata::Metadata;
 use super::mirror;
 use super::retry::{HedgePolicy, Retry};
 use super::route_action::Inherited;
+use super::strictness::Strictness;
 use mesh_proto::envoy::config::route::v3 as proto;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -114,7 +115,7 @@ impl RouteConfig {
         }
     }
 
-    pub(super) fn from_proto(proto: &proto::RouteConfiguration) -> Checked<Self> {
+    pub(super) fn from_proto(proto: &proto::RouteConfiguration, strictness: Strictness) -> Checked<Self> {
         let mut plugins = BTreeSet::new();
         for (index, plugin) in proto.cluster_specifier_plugins.iter().enumerate() {
             let name = plugin.extension.as_ref().map_or("", |extension| extension.name.as_str());
@@ -125,6 +126,7 @@ impl RouteConfig {
             plugins.insert(name);
         }
         let inherited = Inherited {
+            strictness,
             plugins,
             mirrors: mirror::read(&proto.request_mirror_policies)?,
             ..Default::default()
@@ -139,7 +141,7 @@ impl RouteConfig {
             headers: header_ops!(proto)?,
             specific_headers_last: proto.most_specific_header_mutations_wins,
             ignore_port: proto.ignore_port_in_host_matching,
-            overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config)?,
+            overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config, strictness)?,
             metadata: Metadata::from_proto(proto.metadata.clone()),
         })
     }
@@ -185,6 +187,7 @@ impl VirtualHost {
         let mirrors = mirror::read(&proto.request_mirror_policies)?;
         let retry = proto.retry_policy.as_ref().map(Retry::from_proto).transpose().at("retry_policy")?;
         let inherited = Inherited {
+            strictness: above.strictness,
             plugins: above.plugins.clone(),
             retry: retry.flatten(),
             hedge: proto.hedge_policy.as_ref().map(HedgePolicy::from_proto).transpose().at("hedge_policy")?,
@@ -202,7 +205,7 @@ impl VirtualHost {
             domains,
             routes,
             headers: header_ops!(proto)?,
-            overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config)?,
+            overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config, above.strictness)?,
             request_attempt_count: proto.include_request_attempt_count,
             response_attempt_count: proto.include_attempt_count_in_response,
             buffer_limit: proto.request_body_buffer_limit.as_ref().map(|limit| limit.value).or(limit),
@@ -248,7 +251,7 @@ impl Route {
 
     /// The route; none if the specification says to act as if it were not there.
     fn from_proto(proto: &proto::Route, inherited: &Inherited<'_>) -> Checked<Option<Self>> {
-        let overrides = FilterOverrides::from_proto(&proto.typed_per_filter_config)?;
+        let overrides = FilterOverrides::from_proto(&proto.typed_per_filter_config, inherited.strictness)?;
         let condition = proto.r#match.as_ref().ok_or_else(|| Invalid::new("is missing"));
         let Some(condition) = condition.and_then(RouteMatch::from_proto).at("match")? else {
             return Ok(None);
@@ -288,8 +291,8 @@ impl Route {
 }
 
 /// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Checked<RouteConfig> {
+pub(super) fn decode(name: &str, bytes: &[u8], strictness: Strictness) -> Checked<RouteConfig> {
     let proto: proto::RouteConfiguration = unpack(bytes)?;
     check_name(&proto.name, name).at("name")?;
-    RouteConfig::from_proto(&proto)
+    RouteConfig::from_proto(&proto, strictness)
 }

@@ -10,6 +10,7 @@ use super::metadata::Metadata;
 use super::mirror::{self, HashPolicy, Mirror};
 use super::retry::{HedgePolicy, Retry, RetryDetail};
 use super::secret::DataSource;
+use super::strictness::Strictness;
 use crate::dialect::TimeLimits;
 use crate::policy::retry::RetryPolicy;
 use mesh_proto::envoy::config::core::v3::RoutingPriority;
@@ -137,6 +138,7 @@ pub struct DirectResponse {
 /// What a route takes over from its virtual host where it says nothing itself.
 #[derive(Default)]
 pub(super) struct Inherited<'a> {
+    pub(super) strictness: Strictness,
     /// The plugins of the route configuration that are optional, but not known.
     pub(super) plugins: BTreeSet<&'a str>,
     pub(super) retry: Option<Retry>,
@@ -174,7 +176,7 @@ impl Forward {
             }
             Some(ClusterSpecifier::Cluster(name)) => vec![WeightedCluster::new(name.as_str().into(), 1)],
             Some(ClusterSpecifier::WeightedClusters(weighted)) => {
-                weighted_clusters(weighted).at("weighted_clusters")?
+                weighted_clusters(weighted, inherited.strictness).at("weighted_clusters")?
             }
             Some(ClusterSpecifier::ClusterSpecifierPlugin(name))
                 if !inherited.plugins.contains(name.as_str()) =>
@@ -221,7 +223,10 @@ impl Forward {
     }
 }
 
-fn weighted_clusters(proto: &proto::WeightedCluster) -> Checked<Vec<WeightedCluster>> {
+fn weighted_clusters(
+    proto: &proto::WeightedCluster,
+    strictness: Strictness,
+) -> Checked<Vec<WeightedCluster>> {
     let mut clusters = Vec::with_capacity(proto.clusters.len());
     let mut sum = 0u64;
     for (index, cluster) in proto.clusters.iter().enumerate() {
@@ -230,7 +235,7 @@ fn weighted_clusters(proto: &proto::WeightedCluster) -> Checked<Vec<WeightedClus
             continue;
         }
         sum += u64::from(weight);
-        clusters.push(weighted_cluster(cluster, weight).at_index("clusters", index)?);
+        clusters.push(weighted_cluster(cluster, weight, strictness).at_index("clusters", index)?);
     }
     check_shares(sum).at("clusters")?;
     Ok(clusters)
@@ -241,7 +246,11 @@ pub(super) fn check_shares(sum: u64) -> Checked<()> {
     if sum == 0 { Err(Invalid::new("the sum of the weights is zero")) } else { check_sum(sum) }
 }
 
-fn weighted_cluster(proto: &proto::weighted_cluster::ClusterWeight, weight: u32) -> Checked<WeightedCluster> {
+fn weighted_cluster(
+    proto: &proto::weighted_cluster::ClusterWeight,
+    weight: u32,
+    strictness: Strictness,
+) -> Checked<WeightedCluster> {
     use proto::weighted_cluster::cluster_weight::HostRewriteSpecifier as Rewrite;
     if !proto.cluster_header.is_empty() {
         return Err(Invalid::new("is not supported")).at("cluster_header");
@@ -257,7 +266,7 @@ fn weighted_cluster(proto: &proto::weighted_cluster::ClusterWeight, weight: u32)
         name: proto.name.as_str().into(),
         weight,
         headers: header_ops!(proto)?,
-        overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config)?,
+        overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config, strictness)?,
         host_rewrite,
         subset: Metadata::from_proto(proto.metadata_match.clone()),
     })

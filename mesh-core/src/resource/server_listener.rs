@@ -6,11 +6,12 @@
 
 use super::address::{self, Cidr, read_cidr};
 use super::extension::{Config, Extension};
-use super::filter::Strictness;
+use super::filter::Side;
 use super::hcm::HttpManager;
 use super::invalid::{At, Checked, Invalid, unpack};
 use super::providers::CertificateProviders;
 use super::route_action::check_shares;
+use super::strictness::Strictness;
 use super::tls::DownstreamTls;
 use crate::net::Address;
 use mesh_proto::envoy::config::core::v3::{CidrRange, TrafficDirection};
@@ -290,7 +291,8 @@ fn read_filters(protos: &[proto::Filter], strictness: Strictness) -> Checked<Cha
         let config = Config::of(any)?;
         match config.extension() {
             Some(Extension::HttpConnectionManager) => {
-                HttpManager::from_proto(&config.decode()?, strictness).map(Arc::new).map(ChainAction::Http)
+                let side = (strictness == Strictness::Strict).then_some(Side::Server);
+                HttpManager::from_proto(&config.decode()?, side).map(Arc::new).map(ChainAction::Http)
             }
             Some(Extension::TcpProxy) => TcpProxy::from_proto(&unpack(&any.value)?).map(ChainAction::Tcp),
             _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),
