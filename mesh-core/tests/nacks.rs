@@ -19,7 +19,7 @@ use mesh_proto::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 use mesh_proto::envoy::extensions::load_balancing_policies as policies;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
-use mesh_proto::envoy::r#type::v3::FractionalPercent;
+use mesh_proto::envoy::r#type::v3::{FractionalPercent, Percent};
 use mesh_proto::google::protobuf::{Any, BoolValue, Duration, UInt32Value, UInt64Value};
 use prost::Message;
 
@@ -221,6 +221,18 @@ fn listeners_of_clients() {
             "2.2 unknown filter",
             filters(vec![filter("a", "example.A"), router()]),
             "api_listener.api_listener.http_filters[0].typed_config: \"example.A\" is not supported",
+        ),
+        row(
+            "2.2 filter that is to be asked for",
+            filters(vec![
+                hcm::HttpFilter {
+                    name: "a".into(),
+                    config_type: Some(hcm::http_filter::ConfigType::ConfigDiscovery(Default::default())),
+                    ..Default::default()
+                },
+                router(),
+            ]),
+            "api_listener.api_listener.http_filters[0].typed_config: \"\" is not supported",
         ),
         row("2.2 unknown optional filter", filters(vec![optional(filter("a", "example.A")), router()]), GOOD),
         row(
@@ -866,6 +878,12 @@ fn clusters() {
             cluster.load_assignment = Some(assignment_of(vec![endpoints]));
         })
     };
+    let resolved_by = |kind: DiscoveryType, resolver: &str| {
+        let mut cluster = of_type(kind, &[("a.b", 1)]);
+        let assignment = cluster.load_assignment.as_mut().unwrap();
+        socket_of(&mut assignment.endpoints[0].lb_endpoints[0]).resolver_name = resolver.into();
+        cluster
+    };
     let custom = |config: Any| {
         let custom = cluster::cluster::CustomClusterType { name: "c".into(), typed_config: Some(config) };
         cluster_with(|cluster| {
@@ -920,6 +938,30 @@ fn clusters() {
                 Some(cluster::CircuitBreakers { per_host_thresholds, ..Default::default() });
         })
     };
+    let limits_of = |priority| {
+        let thresholds = cluster::circuit_breakers::Thresholds { priority, ..Default::default() };
+        cluster_with(|cluster| {
+            cluster.circuit_breakers =
+                Some(cluster::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() });
+        })
+    };
+    let least_message = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+    let selected_by = |selection_method| {
+        let policy = policies::least_request::v3::LeastRequest { selection_method, ..Default::default() };
+        any(least_message, &policy)
+    };
+    let zone_aware = |percent| {
+        use policies::common::v3::locality_lb_config as localities;
+        let zones = localities::ZoneAwareLbConfig {
+            routing_enabled: Some(Percent { value: percent }),
+            ..Default::default()
+        };
+        let specifier = Some(localities::LocalityConfigSpecifier::ZoneAwareLbConfig(zones));
+        let localities = policies::common::v3::LocalityLbConfig { locality_config_specifier: specifier };
+        let locality_lb_config = Some(localities);
+        let policy = policies::least_request::v3::LeastRequest { locality_lb_config, ..Default::default() };
+        any(least_message, &policy)
+    };
     check(vec![
         row("2.5 good", cluster_with(|_| ()), GOOD),
         row(
@@ -960,6 +1002,17 @@ fn clusters() {
             of_type(DiscoveryType::LogicalDns, &[("", 1)]),
             "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: must not",
         ),
+        row(
+            "2.5 logical DNS with a resolver",
+            resolved_by(DiscoveryType::LogicalDns, "x"),
+            "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.resolver_name: is not",
+        ),
+        row(
+            "2.5 strict DNS with a resolver",
+            resolved_by(DiscoveryType::StrictDns, "x"),
+            "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.resolver_name: is not",
+        ),
+        row("2.5 DNS without resolver", resolved_by(DiscoveryType::LogicalDns, ""), GOOD),
         row("2.5 aggregate", aggregate(&["a", "b"]), GOOD),
         row("2.5 empty aggregate", aggregate(&[]), "cluster_type.typed_config.clusters: must not be empty"),
         row("2.5 ring hash", legacy(LbPolicy::RingHash, Some(ring(1, 1))), GOOD),
@@ -1024,6 +1077,21 @@ fn clusters() {
         row("2.5 outlier detection", outlier(|_| ()), GOOD),
         row("2.5 outlier interval", outlier(|o| o.interval = seconds(-1)), "outlier_detection.interval: -1s"),
         row(
+            "2.5 outlier interval of no time",
+            outlier(|o| o.interval = seconds(0)),
+            "outlier_detection.interval: must be more",
+        ),
+        row(
+            "2.5 outlier base time of no time",
+            outlier(|o| o.base_ejection_time = seconds(0)),
+            "outlier_detection.base_ejection_time: must be more",
+        ),
+        row(
+            "2.5 outlier longest time of no time",
+            outlier(|o| o.max_ejection_time = seconds(0)),
+            "outlier_detection.max_ejection_time: must be more",
+        ),
+        row(
             "2.5 outlier base time",
             outlier(|o| o.base_ejection_time = seconds(-1)),
             "outlier_detection.base_ejection_time: -1s",
@@ -1052,6 +1120,29 @@ fn clusters() {
             "2.5 outlier failures",
             outlier(|o| o.enforcing_failure_percentage = number(101)),
             "outlier_detection.enforcing_failure_percentage: 101",
+        ),
+        row("2.5 limits of a priority", limits_of(1), GOOD),
+        row(
+            "2.5 limits of an unknown priority",
+            limits_of(2),
+            "circuit_breakers.thresholds[0].priority: 2 is unknown",
+        ),
+        row("2.5 zones", load_balanced(vec![zone_aware(100.0)]), GOOD),
+        row(
+            "2.5 share of zones",
+            load_balanced(vec![zone_aware(250.0)]),
+            "load_balancing_policy.…locality_lb_config.zone_aware_lb_config.routing_enabled: 250 is not",
+        ),
+        row(
+            "2.5 share of zones that is no number",
+            load_balanced(vec![zone_aware(f64::NAN)]),
+            "load_balancing_policy.…locality_lb_config.zone_aware_lb_config.routing_enabled: NaN is not",
+        ),
+        row("2.5 full scan", load_balanced(vec![selected_by(1)]), GOOD),
+        row(
+            "2.5 unknown way to select",
+            load_balanced(vec![selected_by(2)]),
+            "load_balancing_policy.…selection_method: 2 is unknown",
         ),
         row("2.5 connections per host", limits(number(1)), GOOD),
         row(
@@ -1130,6 +1221,21 @@ fn transport_sockets() {
             "transport_socket.typed_config.common_tls_context: ",
         ),
         row(
+            "2.5 provider without an instance",
+            #[expect(deprecated, reason = "it is refused")]
+            upstream(|c| common(c).tls_certificate_certificate_provider = Some(Default::default())),
+            "transport_socket.…tls_certificate_certificate_provider: is not",
+        ),
+        row(
+            "2.5 provider beside an instance",
+            #[expect(deprecated, reason = "it is refused")]
+            upstream(|c| {
+                common(c).tls_certificate_provider_instance = plugin();
+                common(c).tls_certificate_certificate_provider = Some(Default::default());
+            }),
+            "transport_socket.…tls_certificate_certificate_provider: is not",
+        ),
+        row(
             "2.5 system roots",
             upstream(|c| {
                 validation(c).ca_certificate_provider_instance = None;
@@ -1193,6 +1299,15 @@ fn lb_endpoint(host: &str, port: u32) -> endpoint::LbEndpoint {
     endpoint::LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..Default::default() }
 }
 
+fn socket_of(endpoint: &mut endpoint::LbEndpoint) -> &mut core::SocketAddress {
+    use endpoint::lb_endpoint::HostIdentifier;
+    let Some(HostIdentifier::Endpoint(endpoint)) = &mut endpoint.host_identifier else { unreachable!() };
+    match endpoint.address.as_mut().unwrap().address.as_mut().unwrap() {
+        core::address::Address::SocketAddress(socket) => socket,
+        _ => unreachable!(),
+    }
+}
+
 /// A priority for each list of endpoints.
 fn assignment_of(priorities: Vec<Vec<endpoint::LbEndpoint>>) -> endpoint::ClusterLoadAssignment {
     let endpoints = (0..).zip(priorities).map(|(priority, lb_endpoints)| endpoint::LocalityLbEndpoints {
@@ -1231,6 +1346,10 @@ fn assignments() {
         let drop_percentage = Some(FractionalPercent { numerator: 1, denominator });
         let drop_overloads = vec![DropOverload { category: "c".into(), drop_percentage }];
         Some(endpoint::cluster_load_assignment::Policy { drop_overloads, ..Default::default() })
+    }
+    fn overprovisioned(factor: u32) -> Option<endpoint::cluster_load_assignment::Policy> {
+        let overprovisioning_factor = number(factor);
+        Some(endpoint::cluster_load_assignment::Policy { overprovisioning_factor, ..Default::default() })
     }
     check(vec![
         row("2.6 good", assignment_of(vec![one()]), GOOD),
@@ -1320,6 +1439,17 @@ fn assignments() {
             },
             "endpoints: …10.0.0.1:80 comes twice",
         ),
+        row(
+            "2.6 UDP",
+            with(|a| socket_of(&mut a.endpoints[0].lb_endpoints[0]).protocol = 1),
+            "endpoints[0].lb_endpoints[0].endpoint.address.socket_address.protocol: only TCP",
+        ),
+        row(
+            "2.6 no overprovisioning",
+            with(|a| a.policy = overprovisioned(0)),
+            "policy.overprovisioning_factor: must not be zero",
+        ),
+        row("2.6 overprovisioning", with(|a| a.policy = overprovisioned(1)), GOOD),
         row("2.6 drops", with(|a| a.policy = drop_of(2)), GOOD),
         row(
             "2.6 drops with unknown denominator",

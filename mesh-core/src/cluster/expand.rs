@@ -63,7 +63,7 @@ pub fn expand(source: &DnsSource, names: &DnsNames) -> Expanded {
         });
         localities.collect()
     });
-    Expanded::Endpoints(Arc::new(Assignment::new(priorities.collect())))
+    Expanded::Endpoints(Arc::new(source.assignment.with(priorities.collect())))
 }
 
 /// The endpoints that one endpoint stands for.
@@ -103,6 +103,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::resource::cluster::DnsKind;
+    use crate::resource::endpoint::DropOverload;
     use std::time::Duration;
 
     fn source(hosts: &[&str], family: DnsFamily) -> DnsSource {
@@ -148,6 +149,18 @@ mod tests {
         let Expanded::Endpoints(assignment) = expanded else { panic!() };
         let first = assignment.priorities[0][0].endpoints.iter().next().unwrap();
         assert_eq!(first.hostname().map(|name| &**name), Some("a"), "it keeps the name it was found by");
+    }
+
+    #[test]
+    fn what_is_said_of_all_endpoints_stays() {
+        let mut source = source(&["a"], DnsFamily::All);
+        let share = crate::resource::matcher::Fraction::millionths(1);
+        let assignment = Arc::make_mut(&mut source.assignment);
+        assignment.drops = vec![DropOverload { category: "c".into(), share }];
+        assignment.overprovisioning = 200;
+        let expanded = expand(&source, &names(&[("a", Ok(&["10.0.0.1"]))]));
+        let Expanded::Endpoints(assignment) = expanded else { panic!("{expanded:?}") };
+        assert_eq!((assignment.drops.len(), assignment.overprovisioning), (1, 200));
     }
 
     #[test]

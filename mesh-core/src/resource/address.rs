@@ -13,8 +13,14 @@ pub(super) fn from_proto(proto: Option<&proto::Address>) -> Checked<Address> {
     match proto.and_then(|proto| proto.address.as_ref()) {
         Some(Specifier::SocketAddress(socket)) => {
             let check = || {
+                if socket.protocol != 0 {
+                    return Err(Invalid::new("only TCP is supported")).at("protocol");
+                }
                 if socket.address.is_empty() {
                     return Err(Invalid::new("must not be empty")).at("address");
+                }
+                if !socket.resolver_name.is_empty() {
+                    return Err(Invalid::new("is not supported")).at("resolver_name");
                 }
                 match socket.port_specifier {
                     Some(PortSpecifier::PortValue(port)) => match u16::try_from(port) {

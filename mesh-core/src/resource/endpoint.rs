@@ -108,6 +108,13 @@ impl Assignment {
         }
     }
 
+    /// The same with other endpoints.
+    #[must_use]
+    pub fn with(&self, priorities: Vec<Vec<LocalityEndpoints>>) -> Self {
+        let (drops, overprovisioning) = (self.drops.clone(), self.overprovisioning);
+        Self { priorities, drops, overprovisioning, known: Known::default() }
+    }
+
     /// Every locality of every priority.
     pub fn localities(&self) -> impl Iterator<Item = &LocalityEndpoints> {
         self.priorities.iter().flatten()
@@ -256,15 +263,17 @@ fn read(
         known => known?,
     };
     let policy = whole.policy.unwrap_or_default();
+    let overprovisioning = policy.overprovisioning_factor.as_ref();
+    let overprovisioning = overprovisioning.map_or(DEFAULT_OVERPROVISIONING, |factor| factor.value);
+    if overprovisioning == 0 {
+        return Err(Invalid::new("must not be zero")).at("overprovisioning_factor").at("policy");
+    }
     let drops = policy.drop_overloads.iter().enumerate();
     let drops = drops.map(|(index, drop)| DropOverload::from_proto(drop).at_index("drop_overloads", index));
     Ok(Assignment {
         priorities: priorities.into_values().collect(),
         drops: drops.collect::<Checked<_>>().at("policy")?,
-        overprovisioning: policy
-            .overprovisioning_factor
-            .as_ref()
-            .map_or(DEFAULT_OVERPROVISIONING, |factor| factor.value),
+        overprovisioning,
         known,
     })
 }

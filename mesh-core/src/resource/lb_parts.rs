@@ -12,17 +12,18 @@ use mesh_proto::envoy::r#type::v3::Percent;
 use mesh_proto::google::protobuf::{UInt32Value, UInt64Value};
 
 /// How requests are spread over localities.
-pub(super) fn localities(proto: Option<&policies::common::v3::LocalityLbConfig>) -> Localities {
+pub(super) fn localities(proto: Option<&policies::common::v3::LocalityLbConfig>) -> Checked<Localities> {
     use policies::common::v3::locality_lb_config::LocalityConfigSpecifier as Specifier;
-    match proto.and_then(|proto| proto.locality_config_specifier.as_ref()) {
+    let share = |share| percent(share, 100.0).at("locality_lb_config.zone_aware_lb_config.routing_enabled");
+    Ok(match proto.and_then(|proto| proto.locality_config_specifier.as_ref()) {
         Some(Specifier::LocalityWeightedLbConfig(_)) => Localities::Weighted,
         Some(Specifier::ZoneAwareLbConfig(zone)) => Localities::ZoneAware {
-            percent: zone.routing_enabled.as_ref().map_or(100.0, |percent| percent.value),
+            percent: share(zone.routing_enabled.as_ref())?,
             min_cluster_size: zone.min_cluster_size.as_ref().map_or(6, |size| size.value),
             fail_on_panic: zone.fail_traffic_on_panic,
         },
         None => Localities::Together,
-    }
+    })
 }
 
 /// By the weights of localities, or not at all.

@@ -235,21 +235,25 @@ fn from_extension(config: &Config<'_>, depth: usize) -> Checked<Option<LbPolicy>
         Extension::RoundRobin => {
             let proto: policies::round_robin::v3::RoundRobin = config.decode()?;
             let slow_start = new_slow_start(proto.slow_start_config.as_ref())?;
-            (localities(proto.locality_lb_config.as_ref()), Picking::RoundRobin(slow_start))
+            (localities(proto.locality_lb_config.as_ref())?, Picking::RoundRobin(slow_start))
         }
         Extension::LeastRequest => {
             let proto: policies::least_request::v3::LeastRequest = config.decode()?;
+            if !matches!(proto.selection_method, 0 | 1) {
+                let why = format!("{} is unknown", proto.selection_method);
+                return Err(Invalid::new(why)).at("selection_method");
+            }
             let picker = LeastRequest {
                 choices: choices(proto.choice_count.as_ref())?,
                 bias: bias(proto.active_request_bias.as_ref())?,
                 full_scan: proto.selection_method == 1,
                 slow_start: new_slow_start(proto.slow_start_config.as_ref())?,
             };
-            (localities(proto.locality_lb_config.as_ref()), Picking::LeastRequest(picker))
+            (localities(proto.locality_lb_config.as_ref())?, Picking::LeastRequest(picker))
         }
         Extension::Random => {
             let proto: policies::random::v3::Random = config.decode()?;
-            (localities(proto.locality_lb_config.as_ref()), Picking::Random)
+            (localities(proto.locality_lb_config.as_ref())?, Picking::Random)
         }
         Extension::RingHash => ring_hash(&config.decode()?)?,
         Extension::Maglev => {

@@ -91,10 +91,15 @@ impl OutlierDetection {
             share @ 0..=100 => Ok(share),
             share => Err(Invalid::new(format!("{share} is more than 100"))).at(name),
         };
-        let interval = duration(proto.interval.as_ref()).at("interval")?;
-        let base = duration(proto.base_ejection_time.as_ref()).at("base_ejection_time")?;
+        // Envoy: time that does not pass is no interval.
+        let time = |value: Option<&_>, name| match duration(value).at(name)? {
+            Some(time) if time.is_zero() => Err(Invalid::new("must be more than zero")).at(name),
+            time => Ok(time),
+        };
+        let interval = time(proto.interval.as_ref(), "interval")?;
+        let base = time(proto.base_ejection_time.as_ref(), "base_ejection_time")?;
         let base = base.unwrap_or(DEFAULT_BASE_EJECTION_TIME);
-        let max = duration(proto.max_ejection_time.as_ref()).at("max_ejection_time")?;
+        let max = time(proto.max_ejection_time.as_ref(), "max_ejection_time")?;
         let jitter = duration(proto.max_ejection_time_jitter.as_ref()).at("max_ejection_time_jitter")?;
         let consecutive = |threshold, enforcing: &Option<UInt32Value>, default, name| {
             let enforcing = share(enforcing, default, name)?;

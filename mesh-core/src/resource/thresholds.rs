@@ -53,6 +53,16 @@ pub struct RetryShare {
 
 impl CircuitLimits {
     pub(super) fn from_proto(proto: &CircuitBreakers) -> Checked<Self> {
+        for (name, list) in
+            [("thresholds", &proto.thresholds), ("per_host_thresholds", &proto.per_host_thresholds)]
+        {
+            for (index, limits) in list.iter().enumerate() {
+                if RoutingPriority::try_from(limits.priority).is_err() {
+                    let why = format!("{} is unknown", limits.priority);
+                    return Err(Invalid::new(why)).at("priority").at_index(name, index);
+                }
+            }
+        }
         // The first of a priority counts (gRFC A32).
         let first = |priority: RoutingPriority| {
             let mut list = proto.thresholds.iter().enumerate();

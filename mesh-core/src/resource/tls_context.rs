@@ -104,11 +104,16 @@ impl TlsContext {
         proto: &proto::CommonTlsContext,
         providers: &CertificateProviders,
     ) -> Checked<Self> {
-        if proto.custom_handshaker.is_some() {
-            return Err(Invalid::new("is not supported")).at("custom_handshaker");
-        }
-        if proto.custom_tls_certificate_selector.is_some() {
-            return Err(Invalid::new("is not supported")).at("custom_tls_certificate_selector");
+        #[expect(deprecated, reason = "it is refused")]
+        let provider = proto.tls_certificate_certificate_provider.is_some();
+        for (given, name) in [
+            (proto.custom_handshaker.is_some(), "custom_handshaker"),
+            (proto.custom_tls_certificate_selector.is_some(), "custom_tls_certificate_selector"),
+            (provider, "tls_certificate_certificate_provider"),
+        ] {
+            if given {
+                return Err(Invalid::new("is not supported")).at(name);
+            }
         }
         let params = proto.tls_params.clone().unwrap_or_default();
         let version = |number, name| tls_version(number).at(name).at("tls_params");
@@ -149,9 +154,6 @@ fn identity(
         let plugin = ProviderInstance::new(&plugin.instance_name, &plugin.certificate_name, providers);
         let plugin = plugin.at("tls_certificate_certificate_provider_instance");
         return plugin.map(IdentitySource::Provider).map(Some);
-    }
-    if proto.tls_certificate_certificate_provider.is_some() {
-        return Err(Invalid::new("is not supported")).at("tls_certificate_certificate_provider");
     }
     if let Some(sds) = proto.tls_certificate_sds_secret_configs.first() {
         let name = secret_name(sds).at_index("tls_certificate_sds_secret_configs", 0)?;
