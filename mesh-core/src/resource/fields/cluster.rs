@@ -1,6 +1,7 @@
 //! Clusters.
 
 use super::endpoint::{CLUSTER_LOAD_ASSIGNMENT, METADATA};
+use super::leaf::{CONFIG_SOURCE, RUNTIME_DOUBLE};
 use super::tls::TRANSPORT_SOCKET;
 use super::{ANY, ANY_MAP, messages};
 
@@ -37,7 +38,7 @@ messages! {
             60 per_connection_buffer_high_watermark_timeout, 61 stats_matcher;
     }
     CLUSTER_EDS_CLUSTER_CONFIG = "envoy.config.cluster.v3.Cluster.EdsClusterConfig" {
-        acted: 1 eds_config, 2 service_name;
+        acted: 1 eds_config > CONFIG_SOURCE, 2 service_name;
     }
     CLUSTER_TRANSPORT_SOCKET_MATCH = "envoy.config.cluster.v3.Cluster.TransportSocketMatch" {
         acted: 2 match, 3 transport_socket > TRANSPORT_SOCKET;
@@ -62,9 +63,13 @@ messages! {
         kept: 1 routing_enabled, 2 min_cluster_size, 3 fail_traffic_on_panic;
     }
     CLUSTER_LB_SUBSET_CONFIG = "envoy.config.cluster.v3.Cluster.LbSubsetConfig" {
-        kept: 3 subset_selectors;
+        kept: 3 subset_selectors > CLUSTER_LB_SUBSET_SELECTOR;
         reported: 1 fallback_policy, 2 default_subset, 4 locality_weight_aware, 5 scale_locality_weight,
             6 panic_mode_any, 7 list_as_any, 8 metadata_fallback_policy;
+    }
+    CLUSTER_LB_SUBSET_SELECTOR = "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector" {
+        kept: 1 keys;
+        reported: 2 fallback_policy, 3 fallback_keys_subset, 4 single_host_per_subset;
     }
     CLUSTER_RING_HASH_LB_CONFIG = "envoy.config.cluster.v3.Cluster.RingHashLbConfig" {
         kept: 1 minimum_ring_size, 3 hash_function, 4 maximum_ring_size;
@@ -73,13 +78,13 @@ messages! {
         kept: 1 table_size;
     }
     CLUSTER_LEAST_REQUEST_LB_CONFIG = "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig" {
-        kept: 1 choice_count, 2 active_request_bias, 3 slow_start_config > CLUSTER_SLOW_START_CONFIG;
+        kept: 1 choice_count, 2 active_request_bias > RUNTIME_DOUBLE, 3 slow_start_config > CLUSTER_SLOW_START_CONFIG;
     }
     CLUSTER_ROUND_ROBIN_LB_CONFIG = "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig" {
         kept: 1 slow_start_config > CLUSTER_SLOW_START_CONFIG;
     }
     CLUSTER_SLOW_START_CONFIG = "envoy.config.cluster.v3.Cluster.SlowStartConfig" {
-        kept: 1 slow_start_window, 2 aggression, 3 min_weight_percent;
+        kept: 1 slow_start_window, 2 aggression > RUNTIME_DOUBLE, 3 min_weight_percent;
     }
     CLUSTER_ORIGINAL_DST_LB_CONFIG = "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig" {
         acted: 1 use_http_header, 2 http_header_name;
@@ -112,8 +117,11 @@ messages! {
         reported: 24 monitors, 26 detect_degraded_hosts;
     }
     UPSTREAM_CONNECTION_OPTIONS = "envoy.config.cluster.v3.UpstreamConnectionOptions" {
-        kept: 1 tcp_keepalive;
+        kept: 1 tcp_keepalive > TCP_KEEPALIVE;
         reported: 2 set_local_interface_name_on_upstream_connections, 3 happy_eyeballs_config;
+    }
+    TCP_KEEPALIVE = "envoy.config.core.v3.TcpKeepalive" {
+        kept: 1 keepalive_probes, 2 keepalive_time, 3 keepalive_interval;
     }
     LOAD_BALANCING_POLICY = "envoy.config.cluster.v3.LoadBalancingPolicy" {
         kept: 1 policies > LOAD_BALANCING_POLICY_POLICY;
@@ -190,7 +198,7 @@ messages! {
         kept: 1 slow_start_config > SLOW_START_CONFIG, 2 locality_lb_config > LOCALITY_LB_CONFIG;
     }
     LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest" {
-        kept: 1 choice_count, 2 active_request_bias, 3 slow_start_config > SLOW_START_CONFIG,
+        kept: 1 choice_count, 2 active_request_bias > RUNTIME_DOUBLE, 3 slow_start_config > SLOW_START_CONFIG,
             4 locality_lb_config > LOCALITY_LB_CONFIG, 6 selection_method;
         reported: 5 enable_full_scan;
     }
@@ -219,14 +227,22 @@ messages! {
         reported: 9 oob_reporting_config;
     }
     OVERRIDE_HOST = "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost" {
-        kept: 1 override_host_sources, 3 fallback_policy > LOAD_BALANCING_POLICY;
+        kept: 1 override_host_sources > OVERRIDE_HOST_SOURCE, 3 fallback_policy > LOAD_BALANCING_POLICY;
         reported: 2 selected_host_key;
     }
+    OVERRIDE_HOST_SOURCE = "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource" {
+        kept: 1 header;
+        reported: 2 metadata;
+    }
     SLOW_START_CONFIG = "envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig" {
-        kept: 1 slow_start_window, 2 aggression, 3 min_weight_percent;
+        kept: 1 slow_start_window, 2 aggression > RUNTIME_DOUBLE, 3 min_weight_percent;
     }
     LOCALITY_LB_CONFIG = "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig" {
-        kept: 1 zone_aware_lb_config, 2 locality_weighted_lb_config;
+        kept: 1 zone_aware_lb_config > ZONE_AWARE_LB_CONFIG, 2 locality_weighted_lb_config;
+    }
+    ZONE_AWARE_LB_CONFIG = "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig" {
+        kept: 1 routing_enabled, 2 min_cluster_size, 3 fail_traffic_on_panic;
+        reported: 4 force_locality_direct_routing, 5 force_local_zone, 6 locality_basis;
     }
     CONSISTENT_HASHING_LB_CONFIG = "envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig" {
         kept: 1 use_hostname_for_hashing, 2 hash_balance_factor;

@@ -1,5 +1,6 @@
 //! Endpoints.
 
+use super::leaf::{ADDRESS, FRACTIONAL_PERCENT};
 use super::messages;
 
 messages! {
@@ -14,7 +15,7 @@ messages! {
         reported: 4 endpoint_stale_after, 6 weighted_priority_health;
     }
     CLUSTER_LOAD_ASSIGNMENT_POLICY_DROP_OVERLOAD = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload" {
-        acted: 1 category, 2 drop_percentage;
+        acted: 1 category, 2 drop_percentage > FRACTIONAL_PERCENT;
     }
     LOCALITY_LB_ENDPOINTS = "envoy.config.endpoint.v3.LocalityLbEndpoints" {
         acted: 1 locality, 2 lb_endpoints > LB_ENDPOINT, 3 load_balancing_weight, 5 priority;
@@ -27,12 +28,12 @@ messages! {
         refused: 5 endpoint_name;
     }
     ENDPOINT = "envoy.config.endpoint.v3.Endpoint" {
-        acted: 1 address, 3 hostname;
+        acted: 1 address > ADDRESS, 3 hostname;
         kept: 4 additional_addresses > ENDPOINT_ADDITIONAL_ADDRESS;
         reported: 2 health_check_config, 5 observability_name;
     }
     ENDPOINT_ADDITIONAL_ADDRESS = "envoy.config.endpoint.v3.Endpoint.AdditionalAddress" {
-        kept: 1 address;
+        kept: 1 address > ADDRESS;
     }
     METADATA = "envoy.config.core.v3.Metadata" {
         acted: 1 filter_metadata;

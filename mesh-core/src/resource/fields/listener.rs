@@ -1,13 +1,14 @@
 //! Listeners and their filters.
 
 use super::cluster::{CORE_HTTP_PROTOCOL_OPTIONS, TYPED_EXTENSION_CONFIG};
+use super::leaf::{ADDRESS, CIDR_RANGE, CONFIG_SOURCE, FRACTIONAL_PERCENT, HEADER_MATCHER, STRING_MATCHER};
 use super::route::ROUTE_CONFIGURATION;
 use super::tls::TRANSPORT_SOCKET;
 use super::{ANY, messages};
 
 messages! {
     LISTENER = "envoy.config.listener.v3.Listener" {
-        acted: 1 name, 2 address, 3 filter_chains > FILTER_CHAIN, 4 use_original_dst, 16 traffic_direction,
+        acted: 1 name, 2 address > ADDRESS, 3 filter_chains > FILTER_CHAIN, 4 use_original_dst, 16 traffic_direction,
             19 api_listener > API_LISTENER, 25 default_filter_chain > FILTER_CHAIN;
         kept: 33 additional_addresses > ADDITIONAL_ADDRESS;
         reported: 6 metadata, 9 listener_filters, 22 access_log, 32 filter_chain_matcher, 36 fcds_config;
@@ -23,7 +24,7 @@ messages! {
         acted: 1 api_listener > ANY;
     }
     ADDITIONAL_ADDRESS = "envoy.config.listener.v3.AdditionalAddress" {
-        kept: 1 address;
+        kept: 1 address > ADDRESS;
         reported: 2 socket_options, 3 tcp_keepalive;
     }
     FILTER_CHAIN = "envoy.config.listener.v3.FilterChain" {
@@ -33,13 +34,13 @@ messages! {
     }
     FILTER_CHAIN_MATCH = "envoy.config.listener.v3.FilterChainMatch" {
         acted: 8 destination_port, 9 transport_protocol, 11 server_names;
-        kept: 3 prefix_ranges, 6 source_prefix_ranges, 7 source_ports, 10 application_protocols,
-            12 source_type, 13 direct_source_prefix_ranges;
+        kept: 3 prefix_ranges > CIDR_RANGE, 6 source_prefix_ranges > CIDR_RANGE, 7 source_ports, 10 application_protocols,
+            12 source_type, 13 direct_source_prefix_ranges > CIDR_RANGE;
         reported: 4 address_suffix, 5 suffix_len;
     }
     FILTER = "envoy.config.listener.v3.Filter" {
         acted: 4 typed_config > ANY;
-        reported: 5 config_discovery;
+        refused: 5 config_discovery;
         ignored: 1 name;
     }
     HTTP_CONNECTION_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" {
@@ -66,12 +67,12 @@ messages! {
             60 forward_client_cert_matcher, 61 forward_proto_config, 62 drain_timeout_jitter;
     }
     RDS = "envoy.extensions.filters.network.http_connection_manager.v3.Rds" {
-        acted: 1 config_source, 2 route_config_name;
+        acted: 1 config_source > CONFIG_SOURCE, 2 route_config_name;
     }
     HTTP_FILTER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter" {
         acted: 1 name, 4 typed_config > ANY, 6 is_optional;
         kept: 7 disabled;
-        reported: 5 config_discovery;
+        refused: 5 config_discovery;
     }
     TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy" {
         acted: 2 cluster, 10 weighted_clusters > TCP_PROXY_WEIGHTED_CLUSTER;
@@ -98,7 +99,7 @@ messages! {
             10 reject_connect_request_early_data;
     }
     HTTP_FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault" {
-        kept: 1 delay > FAULT_DELAY, 2 abort > FAULT_ABORT, 3 upstream_cluster, 4 headers,
+        kept: 1 delay > FAULT_DELAY, 2 abort > FAULT_ABORT, 3 upstream_cluster, 4 headers > HEADER_MATCHER,
             6 max_active_faults;
         reported: 5 downstream_nodes, 7 response_rate_limit, 8 delay_percent_runtime,
             9 abort_percent_runtime, 10 delay_duration_runtime, 11 abort_http_status_runtime,
@@ -106,16 +107,16 @@ messages! {
             14 abort_grpc_status_runtime, 15 disable_downstream_cluster_stats, 16 filter_metadata;
     }
     FAULT_ABORT = "envoy.extensions.filters.http.fault.v3.FaultAbort" {
-        kept: 2 http_status, 3 percentage, 4 header_abort, 5 grpc_status;
+        kept: 2 http_status, 3 percentage > FRACTIONAL_PERCENT, 4 header_abort, 5 grpc_status;
         reported: 6 response_body;
     }
     FAULT_DELAY = "envoy.extensions.filters.common.fault.v3.FaultDelay" {
-        kept: 3 fixed_delay, 4 percentage, 5 header_delay;
+        kept: 3 fixed_delay, 4 percentage > FRACTIONAL_PERCENT, 5 header_delay;
     }
     CORS = "envoy.extensions.filters.http.cors.v3.Cors" {
     }
     CORS_CORS_POLICY = "envoy.extensions.filters.http.cors.v3.CorsPolicy" {
-        kept: 1 allow_origin_string_match, 2 allow_methods, 3 allow_headers, 4 expose_headers, 5 max_age,
+        kept: 1 allow_origin_string_match > STRING_MATCHER, 2 allow_methods, 3 allow_headers, 4 expose_headers, 5 max_age,
             6 allow_credentials;
         reported: 7 filter_enabled, 8 shadow_enabled, 9 allow_private_network_access,
             10 forward_not_matching_preflights;
@@ -128,25 +129,17 @@ messages! {
         kept: 1 session_state > TYPED_EXTENSION_CONFIG, 2 strict;
         reported: 3 stat_prefix, 4 status_on_strict_destination_not_found;
     }
+    COOKIE_BASED_SESSION_STATE = "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState" {
+        kept: 1 cookie > COOKIE;
+    }
+    COOKIE = "envoy.type.http.v3.Cookie" {
+        kept: 1 name, 2 ttl, 3 path;
+        reported: 4 attributes;
+    }
+    HEADER_BASED_SESSION_STATE = "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState" {
+        kept: 1 name;
+    }
     STATEFUL_SESSION_PER_ROUTE = "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute" {
         kept: 1 disabled, 2 stateful_session > STATEFUL_SESSION;
-    }
-    RBAC_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC" {
-        kept: 1 rules > RBAC_RULES;
-        reported: 2 shadow_rules, 3 shadow_rules_stat_prefix, 5 shadow_matcher, 6 rules_stat_prefix,
-            7 track_per_rule_stats;
-        refused: 4 matcher;
-    }
-    RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute" {
-        kept: 2 rbac > RBAC_RBAC;
-    }
-    RBAC_RULES = "envoy.config.rbac.v3.RBAC" {
-        kept: 1 action, 2 policies;
-        reported: 3 audit_logging_options;
-    }
-    POLICY = "envoy.config.rbac.v3.Policy" {
-        kept: 1 permissions, 2 principals;
-        reported: 5 cel_config;
-        refused: 3 condition, 4 checked_condition;
     }
 }

@@ -3,7 +3,9 @@
 
 mod cluster;
 mod endpoint;
+mod leaf;
 mod listener;
+mod rbac;
 mod route;
 mod tls;
 
@@ -104,7 +106,10 @@ pub fn scan(kind: Kind, bytes: &[u8]) -> BTreeMap<String, Use> {
 }
 
 fn all() -> impl Iterator<Item = &'static Message> {
-    [listener::ALL, route::ALL, cluster::ALL, endpoint::ALL, tls::ALL].into_iter().flatten().copied()
+    [listener::ALL, rbac::ALL, route::ALL, cluster::ALL, endpoint::ALL, tls::ALL, leaf::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 impl Message {
@@ -152,7 +157,7 @@ fn scan_any(bytes: &[u8], path: &str, above: Use, depth: usize, found: &mut BTre
     match (message, config.bytes) {
         (Some(message), Some(bytes)) => message.scan(bytes, &path, above, depth + 1, found),
         // Known, but nothing of it is looked at.
-        _ if Extension::of_message(&config.message).is_some() => {
+        (_, Some(_)) if Extension::of_message(&config.message).is_some() => {
             found.insert(path, Use::Ignored);
         }
         _ => {
@@ -223,10 +228,12 @@ mod tests {
         let mut page = String::new();
         let parts = [
             ("Listener", listener::ALL),
+            ("RBAC", rbac::ALL),
             ("RouteConfiguration", route::ALL),
             ("Cluster", cluster::ALL),
             ("ClusterLoadAssignment", endpoint::ALL),
             ("TLS and Secret", tls::ALL),
+            ("In several of them", leaf::ALL),
         ];
         for (title, messages) in parts {
             writeln!(page, "\n## {title}").unwrap();
