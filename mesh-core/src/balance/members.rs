@@ -224,7 +224,7 @@ impl Drop for MembersBuilder {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::endpoint::{ConnectOptions, Protocol};
+    use crate::endpoint::{ConnectOptions, ConnectTimeout, Protocol};
     use crate::net::{Address, Dialer};
     use std::time::Duration;
 
@@ -234,7 +234,7 @@ pub(crate) mod tests {
             hostname: None,
             options: Arc::new(ConnectOptions {
                 protocol: Protocol::Http2,
-                connect_timeout: Duration::from_secs(1),
+                connect_timeout: ConnectTimeout::new(Duration::from_secs(1)),
                 keepalive: Default::default(),
                 tls: false,
             }),

@@ -4,7 +4,7 @@ use super::account::Account;
 use super::ledger::Ledger;
 use super::view::{Cluster, ClusterState, ClusterView};
 use crate::balance::{MembersBuilder, P2c, Registry};
-use crate::endpoint::{ConnectOptions, EndpointKey, Protocol};
+use crate::endpoint::{ConnectOptions, ConnectTimeout, EndpointKey, Protocol};
 use crate::error::Failure;
 use crate::net::h2_driver::KeepAlive;
 use crate::net::{Address, DEFAULT_CONNECT_TIMEOUT, Environment};
@@ -29,6 +29,7 @@ pub struct Settings {
 pub struct LiveCluster {
     cluster: Arc<Cluster>,
     settings: Settings,
+    connect_timeout: ConnectTimeout,
     ledger: Ledger,
     priorities: Vec<MembersBuilder>,
     /// What they were made of.
@@ -48,7 +49,15 @@ impl LiveCluster {
             resends: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
         };
-        Self { cluster: Arc::new(cluster), settings, ledger, priorities: Vec::new(), made_of: None }
+        let connect_timeout = ConnectTimeout::new(DEFAULT_CONNECT_TIMEOUT);
+        Self {
+            cluster: Arc::new(cluster),
+            settings,
+            connect_timeout,
+            ledger,
+            priorities: Vec::new(),
+            made_of: None,
+        }
     }
 
     /// Waits for its configuration.
@@ -88,7 +97,10 @@ impl LiveCluster {
         let same = before.as_ref().filter(|before| Arc::ptr_eq(&before.resource, resource));
         let made = match same {
             Some(before) => before.with(assignment.clone()),
-            None => MadeOf::new(resource.clone(), assignment.clone(), self.cluster.protocol, self.settings),
+            None => {
+                self.connect_timeout.set(resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT));
+                MadeOf::new(resource.clone(), assignment.clone(), self.connect_options())
+            }
         };
         let count = assignment.priorities.len().max(self.priorities.len());
         self.priorities.reserve_exact(count - self.priorities.len());
@@ -119,6 +131,16 @@ impl LiveCluster {
         self.view(ClusterState::Ready { priorities, picker: Arc::new(P2c) }, account)
     }
 
+    /// How endpoints are connected to that are not secured.
+    fn connect_options(&self) -> ConnectOptions {
+        ConnectOptions {
+            protocol: self.cluster.protocol,
+            connect_timeout: self.connect_timeout.clone(),
+            keepalive: self.settings.keepalive,
+            tls: false,
+        }
+    }
+
     fn view(&self, state: ClusterState, account: Account) -> ClusterView {
         ClusterView { cluster: self.cluster.clone(), state, account }
     }
@@ -143,18 +165,7 @@ struct Member<'a> {
 }
 
 impl MadeOf {
-    fn new(
-        resource: Arc<ClusterResource>,
-        assignment: Arc<Assignment>,
-        protocol: Protocol,
-        settings: Settings,
-    ) -> Self {
-        let options = ConnectOptions {
-            protocol,
-            connect_timeout: resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
-            keepalive: settings.keepalive,
-            tls: false,
-        };
+    fn new(resource: Arc<ClusterResource>, assignment: Arc<Assignment>, options: ConnectOptions) -> Self {
         Self { resource, assignment, options, plain: OnceLock::new(), secured: OnceLock::new() }
     }
 
@@ -166,7 +177,7 @@ impl MadeOf {
     /// How endpoints are connected to.
     fn options(&self, tls: bool) -> &Arc<ConnectOptions> {
         let shared = if tls { &self.secured } else { &self.plain };
-        shared.get_or_init(|| Arc::new(ConnectOptions { tls, ..self.options }))
+        shared.get_or_init(|| Arc::new(ConnectOptions { tls, ..self.options.clone() }))
     }
 
     /// The endpoints of a priority.
@@ -237,6 +248,11 @@ fn cut<T>(old: &mut Vec<T>, new: &mut Vec<T>, same: impl Fn(&T, &T) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::net::Dialer;
+    use crate::resource::cluster::EndpointSource;
+    use crate::resource::endpoint::LocalityEndpoints;
+    use std::time::Duration;
 
     fn pieces(ports: impl IntoIterator<Item = u16>) -> Vec<Arc<[LbEndpoint]>> {
         let endpoint = |port| LbEndpoint::new(Address::host_port("10.0.0.1", port));
@@ -255,6 +271,25 @@ mod tests {
             pieces.into_iter().flat_map(|piece| piece.iter()).map(port).collect()
         };
         (ports(old), ports(new))
+    }
+
+    #[test]
+    fn an_endpoint_stays_the_same_when_its_cluster_is_more_patient() {
+        let environment = Arc::new(Environment::new(Dialer::default(), Clock::seeded(1)));
+        let mut registry = Registry::default();
+        let mut live = LiveCluster::new("c".into(), Protocol::Http2, Settings::default(), &environment);
+        let endpoints = LocalityEndpoints::anywhere([LbEndpoint::new(Address::host_port("10.0.0.1", 1))]);
+        let assignment = Arc::new(Assignment::new(vec![vec![endpoints]]));
+        let mut after = |seconds| {
+            let mut resource = ClusterResource::new("c".into(), EndpointSource::Inline(assignment.clone()));
+            resource.connect_timeout = Some(Duration::from_secs(seconds));
+            let view = live.update(&Arc::new(resource), &assignment, &mut registry, &environment);
+            let ClusterState::Ready { priorities, .. } = &view.state else { panic!("{view:?}") };
+            priorities[0].iter().next().unwrap().clone()
+        };
+        let (first, second) = (after(5), after(6));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(second.key().options.connect_timeout.get(), Duration::from_secs(6));
     }
 
     #[test]

@@ -191,7 +191,10 @@ pub(super) async fn send<B: RequestBody>(
 async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
     let environment = &endpoint.environment;
     let connect = async {
-        let io = environment.dialer.dial(&endpoint.key.address, endpoint.key.options.connect_timeout).await?;
+        let io = environment
+            .dialer
+            .dial(&endpoint.key.address, endpoint.key.options.connect_timeout.get())
+            .await?;
         Ok::<_, BoxError>(handshake(io, environment).await?)
     };
     let result = if endpoint.key.options.tls {

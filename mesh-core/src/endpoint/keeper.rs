@@ -79,8 +79,9 @@ impl Endpoint {
         }
         // Closed only with the mesh, and then this task ends too.
         let _permit = self.environment.connects.acquire().await.map_err(|error| error.to_string())?;
+        let limit = options.connect_timeout.get();
         let connect = async {
-            let io = self.environment.dialer.dial(&self.key.address, options.connect_timeout).await;
+            let io = self.environment.dialer.dial(&self.key.address, limit).await;
             let io = io.map_err(|error| error.to_string())?;
             match self.transport() {
                 Transport::Http1(http1) => http1.add(io, &self.environment).await,
@@ -96,9 +97,9 @@ impl Endpoint {
                 }
             }
         };
-        match timeout(options.connect_timeout, connect).await {
+        match timeout(limit, connect).await {
             Ok(result) => result,
-            Err(_) => Err(format!("no connection within {:?}", options.connect_timeout)),
+            Err(_) => Err(format!("no connection within {limit:?}")),
         }
     }
 

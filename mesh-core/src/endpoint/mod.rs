@@ -28,7 +28,8 @@ use crate::net::h2_driver::KeepAlive;
 use crate::net::{Address, Environment};
 use crate::telemetry::events::Event;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -55,16 +56,55 @@ pub struct EndpointKey {
 }
 
 /// How an endpoint is connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectOptions {
     /// What is spoken.
     pub protocol: Protocol,
-    /// How long a connection may take to be made.
-    pub connect_timeout: Duration,
+    /// How long a connection may take to be made, as the cluster says that knew the endpoint first.
+    pub connect_timeout: ConnectTimeout,
     /// When HTTP/2 connections are pinged.
     pub keepalive: KeepAlive,
     /// Whether TLS is asked for. There is no identity yet, so such connections fail.
     pub tls: bool,
+}
+
+/// How long a connection may take to be made: shared by the endpoints of a cluster, which may change it. That makes no endpoint
+/// another one, so all of them are equal.
+#[derive(Clone, Debug)]
+pub struct ConnectTimeout(Arc<AtomicU64>);
+
+impl ConnectTimeout {
+    /// So long, in whole microseconds.
+    #[must_use]
+    pub fn new(timeout: Duration) -> Self {
+        let shared = Self(Arc::default());
+        shared.set(timeout);
+        shared
+    }
+
+    /// How long at present.
+    #[must_use]
+    pub fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    /// So long from now on, for all who share it.
+    pub fn set(&self, timeout: Duration) {
+        let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
+        self.0.store(micros, Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for ConnectTimeout {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ConnectTimeout {}
+
+impl Hash for ConnectTimeout {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// An endpoint. Small as long as nobody calls it, because a mesh may know many thousand.
