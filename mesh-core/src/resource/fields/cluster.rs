@@ -42,7 +42,7 @@ messages! {
     }
     CLUSTER_TRANSPORT_SOCKET_MATCH = "envoy.config.cluster.v3.Cluster.TransportSocketMatch" {
         acted: 2 match, 3 transport_socket > TRANSPORT_SOCKET;
-        ignored: 1 name;
+        kept: 1 name;
     }
     CLUSTER_CUSTOM_CLUSTER_TYPE = "envoy.config.cluster.v3.Cluster.CustomClusterType" {
         acted: 2 typed_config > ANY;
@@ -130,7 +130,8 @@ messages! {
         kept: 4 typed_extension_config > TYPED_EXTENSION_CONFIG;
     }
     TYPED_EXTENSION_CONFIG = "envoy.config.core.v3.TypedExtensionConfig" {
-        kept: 1 name, 2 typed_config > ANY;
+        kept: 2 typed_config > ANY;
+        ignored: 1 name;
     }
     HTTP_HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions" {
         kept: 1 common_http_protocol_options > CORE_HTTP_PROTOCOL_OPTIONS,
@@ -147,7 +148,8 @@ messages! {
     }
     HTTP_PROTOCOL_OPTIONS_USE_DOWNSTREAM_HTTP_CONFIG = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig" {
         kept: 1 http_protocol_options > HTTP1_PROTOCOL_OPTIONS,
-            2 http2_protocol_options > HTTP2_PROTOCOL_OPTIONS, 3 http3_protocol_options;
+            2 http2_protocol_options > HTTP2_PROTOCOL_OPTIONS;
+        reported: 3 http3_protocol_options;
     }
     HTTP_PROTOCOL_OPTIONS_AUTO_HTTP_CONFIG = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig" {
         kept: 1 http_protocol_options > HTTP1_PROTOCOL_OPTIONS,

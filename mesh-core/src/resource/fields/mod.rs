@@ -188,6 +188,10 @@ impl fmt::Display for Use {
 }
 
 #[cfg(test)]
+#[path = "decoders_tests.rs"]
+mod decoders_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
