@@ -1,7 +1,8 @@
 //! Istio's Bookinfo in one process, walked through a canary, a route by header, lost endpoints and edits of its YAML.
 
 use clap::Parser;
-use mesh_examples::bookinfo::{self, Options};
+use mesh_core::error::BoxError;
+use mesh_examples::bookinfo::{self, Options, Outcome};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -15,11 +16,15 @@ struct Args {
     serve: bool,
 }
 
+async fn run(serve: bool) -> Result<Outcome, BoxError> {
+    let serve = if serve { Some(bookinfo::program().await?) } else { None };
+    bookinfo::run(Options { serve, live: std::io::stdout().is_terminal(), ..Options::default() }).await
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let options = Options { serve: args.serve, live: std::io::stdout().is_terminal(), ..Options::default() };
-    match bookinfo::run(options).await {
+    match run(args.serve).await {
         Ok(outcome) => {
             println!();
             outcome.wrong.iter().for_each(|what| println!("WRONG: {what}"));

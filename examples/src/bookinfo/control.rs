@@ -40,9 +40,8 @@ impl Control {
     }
 
     /// A server process, and a mesh that asks it over xDS.
-    pub(super) async fn served(config: &Path) -> Result<(Self, Mesh), BoxError> {
-        let program = program().await?;
-        let mut server = Command::new(&program)
+    pub(super) async fn served(program: &Path, config: &Path) -> Result<(Self, Mesh), BoxError> {
+        let mut server = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(config)
             .stdin(Stdio::null())
@@ -83,10 +82,21 @@ impl Control {
     }
 }
 
-/// The program `mesh`: next to this one, or built first.
-async fn program() -> Result<PathBuf, BoxError> {
+/// The program `mesh`: next to this one, and built first where cargo is there to do it. Tests are in a folder below, and
+/// those of the workspace have it built beforehand.
+///
+/// # Errors
+///
+/// If it is neither there nor can be built.
+pub async fn program() -> Result<PathBuf, BoxError> {
     let this = std::env::current_exe()?;
-    let program = this.with_file_name(format!("mesh{}", std::env::consts::EXE_SUFFIX));
+    let folder = this.parent().ok_or("this program has no folder")?;
+    let tested = folder.ends_with("deps");
+    let folder = if tested { folder.with_file_name("") } else { folder.to_owned() };
+    let program = folder.join(format!("mesh{}", std::env::consts::EXE_SUFFIX));
+    if tested && program.exists() {
+        return Ok(program);
+    }
     // Cargo knows whether the one that is there is of these sources. Run for the whole workspace, as the command of the
     // README is, it finds everything but the program itself built already.
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -94,6 +104,8 @@ async fn program() -> Result<PathBuf, BoxError> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // Cargo says to whom it runs where the manifest is; build scripts that look at it would run again.
+    cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     println!("building mesh …");
     match cargo.status().await {

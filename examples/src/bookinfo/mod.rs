@@ -12,13 +12,16 @@ mod services;
 mod table;
 mod walk;
 
+pub use self::control::program;
+
 use mesh_core::error::BoxError;
+use std::path::PathBuf;
 
 /// What to run, and how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Asks `mesh serve`, run as a child process, instead of a control plane in this process.
-    pub serve: bool,
+    /// The program `mesh`, to be asked as a child process that serves, instead of a control plane in this process.
+    pub serve: Option<PathBuf>,
     /// Pages in a second.
     pub rate: u32,
     /// Pages that are looked at in each step.
@@ -29,7 +32,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { serve: false, rate: 300, pages: 1000, live: false }
+        Self { serve: None, rate: 300, pages: 1000, live: false }
     }
 }
 

@@ -48,9 +48,9 @@ struct Walk {
 pub(super) async fn walk(options: Options) -> Result<Outcome, BoxError> {
     let mut replicas = services::bind().await?;
     let config = Config::create(&replicas)?;
-    let (control, mesh) = match options.serve {
-        true => Control::served(config.path()).await?,
-        false => Control::embedded(config.path())?,
+    let (control, mesh) = match &options.serve {
+        Some(program) => Control::served(program, config.path()).await?,
+        None => Control::embedded(config.path())?,
     };
     let clients = Clients::new(&mesh)?;
     for replica in &mut replicas {
