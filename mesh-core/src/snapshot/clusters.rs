@@ -222,6 +222,8 @@ impl Clusters {
         let gone_at = self.leaving.remove(&index);
         let Some(entry) = self.entries.get_mut(index) else { return false };
         let view = match verdict {
+            // Why it failed is no longer so: what is missing is on its way.
+            Verdict::Wait if matches!(entry.view.state, ClusterState::Failed(_)) => entry.live.pending(),
             Verdict::Wait => return false,
             Verdict::Use(made_of) => {
                 if entry.made_of.as_ref().is_some_and(|before| before.is_same(&made_of)) {
