@@ -249,6 +249,17 @@ impl Script {
         let (streams, receiver) = mpsc::unbounded_channel();
         (Self { streams }, receiver)
     }
+
+    /// Hands out the streams of a network until dropped.
+    #[must_use]
+    pub fn serve_on(&self, listener: Listener) -> Server {
+        let this = self.clone();
+        Server::start(listener, move |stream| {
+            this.serve(stream);
+            // Whoever has the stream serves it.
+            tokio::spawn(async {})
+        })
+    }
 }
 
 impl ControlPlane for Script {

@@ -1,20 +1,19 @@
-//! What a real istiod answered, served again: every target becomes routable, or fails for the reason that is in the answer.
+//! What a real istiod answered, replayed: every target becomes routable, or fails for the reason that is in the answer.
+
+mod replay;
 
 use mesh_core::{Bootstrap, Mesh};
-use mesh_proto::ads::DiscoveryResponse;
-use mesh_testkit::ads::Resources;
+use mesh_testkit::ads::{Resources, name_of};
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::net::VirtualNet;
 use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
-use prost::Message as _;
+use replay::scenario::{replay, resources};
+use replay::{Dialect, SCENARIOS};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-
-/// One folder for each scenario, with the answers of the four types.
-const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mesh-core/tests/recorded");
 
 /// The targets that cannot be called, by scenario and name, and what the caller is told.
 const UNUSABLE: &[(&str, &str, &str)] = &[
@@ -44,39 +43,32 @@ const UNUSABLE: &[(&str, &str, &str)] = &[
 
 /// The resources of a scenario and the names of its listeners.
 fn recorded(scenario: &Path) -> (Resources, Vec<String>) {
-    let resources = Resources::new();
-    let mut listeners = Vec::new();
+    let control = Resources::new();
+    let read = |kind: &str| resources(Dialect::Grpc, &scenario.join("grpc").join(kind).with_extension("pb"));
     for kind in ["lds", "rds", "cds", "eds"] {
-        let Ok(bytes) = fs::read(scenario.join("grpc").join(kind).with_extension("pb")) else { continue };
-        let response = DiscoveryResponse::decode(&bytes[..]).unwrap();
-        if kind == "lds" {
-            listeners = response.resources.iter().map(mesh_testkit::ads::name_of).collect();
-        }
-        resources.set(response.resources);
+        control.set(read(kind));
     }
-    (resources, listeners)
+    (control, read("lds").iter().map(name_of).collect())
 }
 
 /// What comes of a call to each target.
 async fn call_all(scenario: &Path) -> BTreeMap<String, Result<(), String>> {
-    let (resources, listeners) = recorded(scenario);
     let net = VirtualNet::default();
     let _backend = Backend::http2("anyone", net.listen_elsewhere());
-    let mesh = Mesh::builder().control_plane(resources.clone()).dialer(net.dialer()).build().unwrap();
+    let targets: Vec<_> =
+        resources(Dialect::Grpc, &scenario.join("grpc/lds.pb")).iter().map(name_of).collect();
+    let stage = replay(Dialect::Grpc, scenario, &targets, &net).await;
     let mut results = BTreeMap::new();
-    for target in listeners {
-        let channel = Channel::new(&mesh, &format!("xds:///{target}")).unwrap();
-        let result = EchoClient::new(channel).unary(Message::new("x")).await;
-        let result = result.map(|_| ()).map_err(|status| status.to_string());
-        results.insert(target, result);
+    for (target, channel) in targets.into_iter().zip(&stage.channels) {
+        let result = EchoClient::new(channel.clone()).unary(Message::new("x")).await;
+        results.insert(target, result.map(|_| ()).map_err(|status| status.to_string()));
     }
-    assert_eq!(resources.nacks(), [""; 0], "{}", scenario.display());
     results
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_target_of_every_scenario() {
-    let mut scenarios: Vec<_> = fs::read_dir(RECORDED).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut scenarios: Vec<_> = fs::read_dir(SCENARIOS).unwrap().map(|entry| entry.unwrap().path()).collect();
     scenarios.sort();
     let (mut usable, mut unusable) = (0, 0);
     for path in scenarios.iter().filter(|path| path.join("grpc").is_dir()) {
@@ -105,7 +97,7 @@ async fn a_bootstrap_has_the_certificate_provider_that_istiod_names_or_its_clust
              instance_name: \"default\" is not among the certificate_providers of the bootstrap",
         ),
     ] {
-        let (control, listeners) = recorded(&Path::new(RECORDED).join("tls-istio-mutual"));
+        let (control, listeners) = recorded(&Path::new(SCENARIOS).join("tls-istio-mutual"));
         let net = VirtualNet::default();
         let _server = control.serve_on(net.listen(CONTROL_PLANE));
         let _backend = Backend::http2("anyone", net.listen_elsewhere());

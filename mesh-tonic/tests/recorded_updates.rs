@@ -1,16 +1,13 @@
-//! What a real istiod pushed to a gRPC client while its configuration changed, replayed push by push.
+//! What a real istiod pushed while its configuration changed, replayed push by push.
 
-use mesh_core::Mesh;
+mod replay;
+
 use mesh_core::clock::now;
-use mesh_core::xds::in_process::ServerStream;
-use mesh_proto::ads::{DiscoveryRequest, DiscoveryResponse};
-use mesh_testkit::ads::Script;
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
 use mesh_testkit::net::VirtualNet;
-use mesh_tonic::Channel;
-use prost::Message as _;
+use replay::{Dialect, SCENARIOS, UPDATES};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,63 +15,22 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tonic::Request;
 
-/// One file for each push, numbered.
-const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mesh-core/tests/recorded/updates/grpc");
-const TARGET: &str = "xds:///echo.default.svc.cluster.local:7070";
+const TARGET: &str = "echo.default.svc.cluster.local:7070";
 /// Every address at which the service ever is.
 const ADDRESSES: [&str; 6] = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.5.1", "127.0.5.2"];
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// istiod's end of the stream.
-struct Istiod {
-    stream: ServerStream,
-    /// The names that were asked for last, by type.
-    asked: BTreeMap<String, Vec<String>>,
-    /// The answers to pushes that are awaited.
-    unanswered: BTreeSet<String>,
-    sent: usize,
-}
-
-impl Istiod {
-    /// Reads what the client said; it may not have refused anything.
-    fn listen(&mut self) {
-        while let Ok(bytes) = self.stream.requests.try_recv() {
-            let request = DiscoveryRequest::decode(bytes).unwrap();
-            assert_eq!(request.error_detail, None, "{}", request.type_url);
-            self.unanswered.remove(&request.response_nonce);
-            self.asked.insert(request.type_url, request.resource_names);
-        }
-    }
-
-    /// Sends what istiod sent, under a version and a nonce of this stream.
-    async fn push(&mut self, path: &Path) {
-        self.sent += 1;
-        let mut response = DiscoveryResponse::decode(&fs::read(path).unwrap()[..]).unwrap();
-        response.version_info = format!("version {}", self.sent);
-        response.nonce = format!("nonce {}", self.sent);
-        self.unanswered.insert(response.nonce.clone());
-        self.stream.responses.send(response.encode_to_vec().into()).await.unwrap();
-    }
-}
-
 struct Stage {
-    istiod: Istiod,
-    mesh: Mesh,
-    channel: Channel,
+    replay: replay::Stage,
     _backends: Vec<Backend>,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    async fn new(dialect: Dialect) -> Self {
         let net = VirtualNet::default();
         let backend = |address| Backend::http2(address, net.listen(&format!("{address}:17070")));
         let _backends = ADDRESSES.into_iter().map(backend).collect();
-        let (script, mut streams) = Script::new();
-        let mesh = Mesh::builder().control_plane(script).dialer(net.dialer()).seed(1).build().unwrap();
-        let channel = Channel::new(&mesh, TARGET).unwrap();
-        let stream = streams.recv().await.unwrap();
-        let istiod = Istiod { stream, asked: BTreeMap::new(), unanswered: BTreeSet::new(), sent: 0 };
-        Self { istiod, mesh, channel, _backends }
+        Self { replay: replay::Stage::new(dialect, &net, &[TARGET.to_owned()]).await, _backends }
     }
 
     /// Who answers how many of 200 calls, or why a call fails, which it does at once, or that it waits.
@@ -84,7 +40,7 @@ impl Stage {
             let start = now();
             let mut request = Request::new(Message::new("x"));
             request.set_timeout(MS(1));
-            let answer = EchoClient::new(self.channel.clone()).unary(request).await;
+            let answer = EchoClient::new(self.replay.channels[0].clone()).unary(request).await;
             if answer.as_ref().is_err_and(|status| status.message().contains("time for the call is over")) {
                 return Err("waits".to_owned());
             }
@@ -101,16 +57,22 @@ impl Stage {
 
     /// The clusters of the present snapshot, without what all their names have in common.
     fn clusters(&self) -> BTreeSet<String> {
-        let snapshot = self.mesh.published().load();
+        let snapshot = self.replay.mesh.published().load();
         let short =
             |name: &str| name.replace("outbound|7070|", "").replace("|echo.default.svc.cluster.local", "");
         snapshot.clusters().map(|view| short(&view.cluster.name)).collect()
     }
 }
 
-fn pushes() -> Vec<PathBuf> {
-    let mut pushes: Vec<_> = fs::read_dir(RECORDED).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn pushes(dialect: Dialect) -> Vec<PathBuf> {
+    let folder = Path::new(UPDATES).join(dialect.folder());
+    let mut pushes: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     pushes.sort();
+    if dialect == Dialect::Sidecar {
+        // What leads to the service was not recorded step by step.
+        let before = ["lds", "rds"].map(|kind| Path::new(SCENARIOS).join("basic/sidecar").join(kind));
+        pushes.splice(0..0, before.map(|path| path.with_extension("pb")));
+    }
     pushes
 }
 
@@ -166,16 +128,47 @@ const EXPECTED: &[(&str, &[&str], &[&str])] = &[
     ("31-step7-eds", &["", "|other.default.svc.cluster.local"], &["127.0.5.1", "127.0.5.2"]),
 ];
 
+/// The same for sidecars, whose endpoints come alone when nothing else changed.
+#[rustfmt::skip]
+const EXPECTED_BY_SIDECARS: &[(&str, &[&str], &[&str])] = &[
+    ("lds", &[], WAITS),
+    ("rds", WITH_PASSTHROUGH, WAITS),
+    ("01-step0-cds", WITH_PASSTHROUGH, WAITS),
+    ("02-step0-eds", WITH_PASSTHROUGH, FIRST_THREE),
+    ("03-step1-eds", WITH_PASSTHROUGH, ALL_FOUR),
+    ("04-step2-eds", WITH_PASSTHROUGH, LAST_THREE),
+    ("05-step3-cds", WITH_PASSTHROUGH, LAST_THREE),
+    ("06-step3-eds", WITH_PASSTHROUGH, ALL_FOUR),
+    ("07-step3-eds", WITH_PASSTHROUGH, ALL_FOUR),
+    ("08-step4-cds", WITH_PASSTHROUGH, ALL_FOUR),
+    ("09-step6-cds", WITH_PASSTHROUGH, ALL_FOUR),
+    ("10-step6-eds", WITH_PASSTHROUGH, SERVICE_GONE),
+    ("11-step6-eds", WITH_PASSTHROUGH, SERVICE_GONE),
+    ("12-step7-cds", WITH_PASSTHROUGH, WAITS),
+    ("13-step7-eds", WITH_PASSTHROUGH, &["127.0.5.1", "127.0.5.2"]),
+];
+/// A service, and what stands for whatever is not known.
+const WITH_PASSTHROUGH: &[&str] = &["", "PassthroughCluster"];
+const SERVICE_GONE: &[&str] = &["Cluster outbound|7070||echo.default.svc.cluster.local does not exist"];
+
+type Seen = (String, Vec<String>, Vec<String>);
+
+fn assert_seen(seen: &[Seen], expected: &[(&str, &[&str], &[&str])]) {
+    for (seen, (name, clusters, told)) in seen.iter().zip(expected) {
+        assert_eq!(seen.0, *name);
+        assert_eq!(seen.1, *clusters, "{name}");
+        assert_eq!(seen.2, *told, "{name}");
+    }
+    assert_eq!(seen.len(), expected.len(), "{seen:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn push_by_push() {
-    let mut stage = Stage::new().await;
+    let mut stage = Stage::new(Dialect::Grpc).await;
     let mut seen = Vec::new();
-    for push in pushes() {
+    for push in pushes(Dialect::Grpc) {
         let name = name(&push);
-        stage.istiod.push(&push).await;
-        sleep(MS(700)).await;
-        stage.istiod.listen();
-        assert_eq!(stage.istiod.unanswered, BTreeSet::new(), "{name} is not acknowledged");
+        stage.replay.push(&push).await;
         let clusters: Vec<_> = stage.clusters().into_iter().collect();
         let calls = stage.calls().await;
         let first = calls.as_ref().ok().and_then(|calls| calls.get("127.0.0.1").copied());
@@ -184,35 +177,42 @@ async fn push_by_push() {
             "21-step4-rds" => {
                 assert!(matches!(first, Some(10..=30)), "{calls:?}");
                 // The next step was an invalid document, at which istiod pushed nothing.
-                let before = stage.mesh.published().load().number;
+                let before = stage.replay.mesh.published().load().number;
                 sleep(Duration::from_secs(3600)).await;
-                assert_eq!(stage.mesh.published().load().number, before);
+                assert_eq!(stage.replay.mesh.published().load().number, before);
             }
             _ => {}
         }
         seen.push((name, clusters, calls.map_or_else(|why| vec![why], |calls| calls.into_keys().collect())));
     }
-    for (seen, expected) in seen.iter().zip(EXPECTED) {
-        let (name, clusters, told) = expected;
-        assert_eq!(seen.0, *name);
-        assert_eq!(seen.1, *clusters, "{name}");
-        assert_eq!(seen.2, *told, "{name}");
+    assert_seen(&seen, EXPECTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn push_by_push_for_a_sidecar() {
+    let mut stage = Stage::new(Dialect::Sidecar).await;
+    let mut seen = Vec::new();
+    for push in pushes(Dialect::Sidecar) {
+        stage.replay.push(&push).await;
+        let clusters: Vec<_> = stage.clusters().into_iter().collect();
+        let told = stage.calls().await.map_or_else(|why| vec![why], |calls| calls.into_keys().collect());
+        seen.push((name(&push), clusters, told));
     }
-    assert_eq!(seen.len(), EXPECTED.len(), "{seen:#?}");
+    assert_seen(&seen, EXPECTED_BY_SIDECARS);
 }
 
 /// Nobody who calls meanwhile notices anything, until the service is gone, and from when it is back.
 #[tokio::test(start_paused = true)]
 async fn under_load() {
-    let mut stage = Stage::new().await;
+    let mut stage = Stage::new(Dialect::Grpc).await;
     let mut load = None;
-    for push in pushes() {
+    for push in pushes(Dialect::Grpc) {
         let name = name(&push);
-        stage.istiod.push(&push).await;
+        stage.replay.istiod.push(&push).await;
         match &name[..] {
             "04-step0-eds" | "28-step7-lds" => {
                 sleep(MS(10)).await;
-                load = Some(Load::echo(&stage.channel, MS(1)));
+                load = Some(Load::echo(&stage.replay.channels[0], MS(1)));
             }
             "21-step4-rds" | "31-step7-eds" => {
                 sleep(Duration::from_secs(5)).await;
@@ -222,6 +222,6 @@ async fn under_load() {
             }
             _ => sleep(MS(20)).await,
         }
-        stage.istiod.listen();
+        stage.replay.istiod.listen();
     }
 }

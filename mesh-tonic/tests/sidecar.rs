@@ -1,12 +1,13 @@
 //! istiod's answers for sidecars: listeners and clusters unasked, routes and endpoints by name.
 
+mod replay;
+
 use mesh_core::bootstrap::DiskCache;
 use mesh_core::clock::now;
 use mesh_core::resource::Kind;
 use mesh_core::xds::UNLISTED_GRACE;
 use mesh_core::{Bootstrap, Mesh, mesh};
-use mesh_proto::ads::{Any, DeltaDiscoveryResponse, DiscoveryResponse};
-use mesh_proto::envoy::config::listener::v3::Listener;
+use mesh_proto::ads::Any;
 use mesh_testkit::ads::Resources;
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
@@ -14,26 +15,14 @@ use mesh_testkit::load::Load;
 use mesh_testkit::net::VirtualNet;
 use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
-use prost::Message as _;
+use replay::{Dialect, SCENARIOS, scenario};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
 
-const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mesh-core/tests/recorded/scenarios");
-
 fn resources(path: &Path) -> Vec<Any> {
-    let Ok(bytes) = fs::read(path) else { return Vec::new() };
-    let response = DeltaDiscoveryResponse::decode(&bytes[..]).unwrap();
-    response.resources.into_iter().map(|resource| resource.resource.unwrap()).collect()
-}
-
-/// The names of the listeners of istiod's dialect for gRPC, which are those of services.
-fn targets(path: &Path) -> Vec<String> {
-    let Ok(bytes) = fs::read(path) else { return Vec::new() };
-    let response = DiscoveryResponse::decode(&bytes[..]).unwrap();
-    let listeners = response.resources.iter().map(|any| Listener::decode(&any.value[..]).unwrap().name);
-    listeners.filter(|name| !name.contains('/')).collect()
+    scenario::resources(Dialect::Sidecar, path)
 }
 
 fn builder(net: &VirtualNet, servers: &[&str]) -> mesh::Builder {
@@ -80,21 +69,18 @@ const PASSED_THROUGH: &str = "would pass its requests through";
 
 #[tokio::test(start_paused = true)]
 async fn every_target_of_every_scenario() {
-    let mut scenarios: Vec<_> = fs::read_dir(RECORDED).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut scenarios: Vec<_> = fs::read_dir(SCENARIOS).unwrap().map(|entry| entry.unwrap().path()).collect();
     scenarios.sort();
     let (mut usable, mut unusable) = (0, 0);
     for scenario in scenarios.iter().filter(|path| path.join("sidecar").is_dir()) {
         let name = scenario.file_name().unwrap().to_str().unwrap();
-        let control = Resources::new();
-        for kind in ["lds", "rds", "cds", "eds"] {
-            control.set(resources(&scenario.join("sidecar").join(kind).with_extension("pb")));
-        }
         let net = VirtualNet::default();
-        let _server = control.serve_on(net.listen(CONTROL_PLANE));
         let _backend = Backend::http2("anyone", net.listen_elsewhere());
-        let mesh = mesh(&net);
-        for target in targets(&scenario.join("grpc/lds.pb")) {
-            let outcome = call(&mesh, &target).await;
+        let targets = scenario::targets(scenario);
+        let stage = scenario::replay(Dialect::Sidecar, scenario, &targets, &net).await;
+        for (target, channel) in targets.iter().zip(&stage.channels) {
+            let outcome = EchoClient::new(channel.clone()).unary(Message::new("x")).await;
+            let outcome = outcome.map(|_| ()).map_err(|status| status.to_string());
             let expected = UNUSABLE.iter().find(|(of, start, _)| *of == name && target.starts_with(start));
             match (outcome, expected) {
                 (Ok(()), None) => usable += 1,
@@ -102,7 +88,6 @@ async fn every_target_of_every_scenario() {
                 (outcome, expected) => panic!("{name} {target}: {outcome:?} instead of {expected:?}"),
             }
         }
-        assert_eq!(control.nacks(), [""; 0], "{name}");
     }
     assert!(usable > 50 && unusable > 20, "{usable} {unusable}");
 }
@@ -113,64 +98,6 @@ async fn call(mesh: &Mesh, target: &str) -> Result<(), String> {
     result.map(|_| ()).map_err(|status| status.to_string())
 }
 
-#[tokio::test(start_paused = true)]
-async fn step_by_step() {
-    let updates = Path::new(RECORDED).join("../updates/sidecar");
-    let mut pushes: Vec<_> = fs::read_dir(updates).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pushes.sort();
-    // The listeners and routes of the service were not recorded step by step.
-    let control = Resources::new();
-    for kind in ["lds", "rds"] {
-        control.set(resources(&Path::new(RECORDED).join("basic/sidecar").join(kind).with_extension("pb")));
-    }
-    let net = VirtualNet::default();
-    let _server = control.serve_on(net.listen(CONTROL_PLANE));
-    let _backend = Backend::http2("anyone", net.listen_elsewhere());
-    let mesh = mesh(&net);
-    let target = "echo.default.svc.cluster.local:7070";
-    let channel = Channel::new(&mesh, &format!("xds:///{target}")).unwrap();
-    let mut seen = Vec::new();
-    for (index, push) in pushes.iter().enumerate() {
-        let bytes = fs::read(push).unwrap();
-        let response = DeltaDiscoveryResponse::decode(&bytes[..]).unwrap();
-        control.set(response.resources.into_iter().filter_map(|resource| resource.resource));
-        for gone in response.removed_resources {
-            control.remove_named(&response.type_url, &gone);
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let step = |path: &Path| path.file_name().unwrap().to_str().unwrap()[3..8].to_owned();
-        if pushes.get(index + 1).is_some_and(|next| step(next) == step(push)) {
-            continue;
-        }
-        let outcome = EchoClient::new(channel.clone()).unary(Message::new("x")).await;
-        let endpoints = mesh.report().await.unwrap().endpoints;
-        let mut used: Vec<_> = endpoints.iter().map(|endpoint| endpoint.label().to_string()).collect();
-        used.sort();
-        let outcome = outcome.map(|_| used).map_err(|status| status.message().to_owned());
-        seen.push((step(push), outcome));
-    }
-    let at = |number: &[u8], step: &str| -> (String, Result<Vec<String>, String>) {
-        let addresses = number.iter().map(|number| format!("127.0.0.{number}:17070"));
-        (step.to_owned(), Ok(addresses.collect()))
-    };
-    let gone = seen.remove(5);
-    assert_eq!(gone.0, "step6");
-    assert!(
-        gone.1.unwrap_err().contains("Cluster outbound|7070||echo.default.svc.cluster.local does not exist")
-    );
-    let back = ["127.0.5.1:17070", "127.0.5.2:17070"].map(str::to_owned).to_vec();
-    let expected = [
-        at(&[1, 2, 3], "step0"),
-        at(&[1, 2, 3, 4], "step1"),
-        at(&[2, 3, 4], "step2"),
-        at(&[1, 2, 3, 4], "step3"),
-        at(&[1, 2, 3, 4], "step4"),
-        ("step7".to_owned(), Ok(back)),
-    ];
-    assert_eq!(seen, expected);
-    assert_eq!(control.nacks(), [""; 0]);
-}
-
 const SECOND: &str = "10.255.0.2:15010";
 const TARGETS: [&str; 2] = ["echo.default.svc.cluster.local:7070", "echo.default.svc.cluster.local:8080"];
 
@@ -178,7 +105,7 @@ const TARGETS: [&str; 2] = ["echo.default.svc.cluster.local:7070", "echo.default
 fn control(kinds: &[&str]) -> Resources {
     let control = Resources::new();
     for kind in kinds {
-        control.set(resources(&Path::new(RECORDED).join("basic/sidecar").join(kind).with_extension("pb")));
+        control.set(resources(&Path::new(SCENARIOS).join("basic/sidecar").join(kind).with_extension("pb")));
     }
     control
 }
@@ -225,7 +152,7 @@ async fn another_control_plane_takes_over_what_was_not_asked_for() {
     assert_eq!(names(&mesh, Kind::Cluster).await, before.1);
 
     // Its own list counts.
-    let listeners = resources(&Path::new(RECORDED).join("basic/sidecar/lds.pb"));
+    let listeners = resources(&Path::new(SCENARIOS).join("basic/sidecar/lds.pb"));
     second.set(listeners.into_iter().filter(|any| !mesh_testkit::ads::name_of(any).ends_with("_8080")));
     sleep(Duration::from_secs(20)).await;
     let why = call(&mesh, TARGETS[1]).await.unwrap_err();
@@ -296,7 +223,7 @@ async fn a_list_may_come_in_several_responses() {
         tokio::spawn(async move { call(&mesh, target).await })
     });
     let lists = ["lds", "cds"]
-        .map(|kind| resources(&Path::new(RECORDED).join("basic/sidecar").join(kind).with_extension("pb")));
+        .map(|kind| resources(&Path::new(SCENARIOS).join("basic/sidecar").join(kind).with_extension("pb")));
     for part in 0..3 {
         sleep(UNLISTED_GRACE - Duration::from_millis(10)).await;
         let of_list = |list: &Vec<Any>| list[part * list.len() / 3..(part + 1) * list.len() / 3].to_vec();
