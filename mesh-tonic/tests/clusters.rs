@@ -169,6 +169,49 @@ async fn the_clusters_of_a_cluster_are_used_in_order() {
     assert_eq!(clusters.resource_names, ["all", "far", "third"], "the first is let go");
 }
 
+/// There are 8^12 ways from the first to the endpoints.
+#[tokio::test(start_paused = true)]
+async fn clusters_that_share_all_they_are_made_of_cost_no_more_than_there_are() {
+    const LAYERS: usize = 13;
+    let name = |layer: usize, place: usize| format!("layer-{layer}-{place}");
+    let world = World::default();
+    let (_first, _second) = (world.backend("10.0.0.1:80"), world.backend("10.0.0.2:80"));
+    for layer in 0..LAYERS {
+        let below: Vec<String> = (0..8).map(|place| name(layer + 1, place)).collect();
+        // The first stands there twice.
+        let below: Vec<&str> = below.iter().chain(&below[..1]).map(String::as_str).collect();
+        world.control.set((0..8).map(|place| any(&aggregate(&name(layer, place), &below))));
+    }
+    (0..8).for_each(|place| world.cluster(&name(LAYERS, place), &[]));
+    world.cluster(&name(LAYERS, 5), &["10.0.0.1:80"]);
+    world.route(&name(0, 0));
+    let channel = channel(&world);
+    assert_eq!(everybody(&channel).await, ["10.0.0.1:80"]);
+    world.cluster(&name(LAYERS, 5), &["10.0.0.2:80"]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(everybody(&channel).await, ["10.0.0.2:80"]);
+    world.control.set([any(&aggregate(&name(LAYERS, 5), &["deeper", "deepest"]))]);
+    world.control.set([any(&aggregate("deeper", &["deepest"])), any(&aggregate("deepest", &["last"]))]);
+    world.cluster("last", &["10.0.0.1:80"]);
+    sleep(Duration::from_secs(1)).await;
+    let why = who(&channel).await.unwrap_err();
+    assert!(why.contains("made of clusters too deeply"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clusters_that_each_want_the_other_work_once_one_does_no_more() {
+    let world = World::default();
+    let _backend = world.backend("10.0.0.1:80");
+    world.control.set([any(&aggregate("a", &["b"])), any(&aggregate("b", &["a"]))]);
+    world.cluster("good", &["10.0.0.1:80"]);
+    world.routes(vec![route("/mesh.testkit.Echo/ClientStreaming", &[("a", 1)]), route("/", &[("b", 1)])]);
+    let channel = channel(&world);
+    who(&channel).await.unwrap_err();
+    world.control.set([any(&aggregate("a", &["good"]))]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_leads_back_to_itself_fails_its_calls_and_no_others() {
     let world = World::default();

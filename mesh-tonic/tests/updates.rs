@@ -2,15 +2,17 @@
 
 use mesh_core::clock::now;
 use mesh_core::{Kind, Mesh};
-use mesh_testkit::backend::Behavior;
+use mesh_proto::envoy::config::route::v3::retry_policy::RetryBackOff;
+use mesh_testkit::backend::{Backend, Behavior};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
-use mesh_testkit::resources::{any, assignment, route};
+use mesh_testkit::resources::{any, assignment, cluster, duration, istio_retry_policy, route, with_action};
 use mesh_testkit::world::{CONTROL_PLANE, TARGET, World};
 use mesh_tonic::{Channel, mesh_error};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Response, Status};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const NO_FAILURES: [&str; 0] = [];
@@ -290,4 +292,93 @@ async fn one_stream_serves_every_target() {
     let requests = world.control.requests();
     let last = requests.iter().rfind(|request| request.type_url.ends_with("Listener")).unwrap();
     assert_eq!(last.resource_names, [""; 0], "nobody wants any of them any more");
+}
+
+/// A call, and what keeps its target after it.
+type Between = (Channel, JoinHandle<Result<Response<Message>, Status>>);
+
+/// A world in which calls to `echo` fail once and are tried again after a long pause, and a call that is in that pause.
+async fn call_between_tries() -> (World, Vec<Backend>, Mesh, Between) {
+    let (world, backends) = World::with_backends(&["10.0.0.1:80", "10.0.0.2:80"]);
+    world.cluster("echo", &["10.0.0.1:80"]);
+    world.cluster("other", &["10.0.0.2:80"]);
+    let mut policy = istio_retry_policy();
+    policy.retry_on = "unavailable".to_owned();
+    policy.retry_back_off =
+        Some(RetryBackOff { base_interval: Some(duration(MS(60_000))), max_interval: None });
+    world.routes(vec![with_action(route("/", &[("echo", 1)]), |action| action.retry_policy = Some(policy))]);
+    backends[0].set(Behavior::GrpcStatus(14));
+    let mesh = world.mesh().unwrap();
+    let channel = Channel::new(&mesh, TARGET).unwrap();
+    let mut client = EchoClient::new(channel.clone());
+    let call = tokio::spawn(async move { client.unary(Message::new("")).await });
+    while backends[0].requests() == 0 {
+        sleep(MS(1)).await;
+    }
+    backends[0].set(Behavior::Echo);
+    (world, backends, mesh, (channel, call))
+}
+
+fn subscribed_clusters(world: &World) -> Vec<String> {
+    let requests = world.control.requests();
+    requests.iter().rfind(|request| request.type_url.ends_with("v3.Cluster")).unwrap().resource_names.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_began_stays_with_its_cluster_when_routes_lead_elsewhere() {
+    let (world, backends, mesh, (_channel, call)) = call_between_tries().await;
+    world.route("other");
+    sleep(MS(5_000)).await;
+    assert_eq!(ask(&mesh).await, "10.0.0.2:80");
+    assert!(!call.is_finished());
+    assert_eq!(subscribed_clusters(&world), ["echo", "other"], "somebody is on the way there");
+    let response = call.await.unwrap().unwrap();
+    assert_eq!(response.metadata().get("x-backend").unwrap(), "10.0.0.1:80");
+    assert_eq!(backends[0].requests(), 2);
+    sleep(MS(2_000)).await;
+    assert_eq!(subscribed_clusters(&world), ["other"], "nobody is any more");
+    assert_eq!(backends[0].open_connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_began_is_not_harmed_when_its_target_goes() {
+    let (world, _backends, mesh, (_channel, call)) = call_between_tries().await;
+    world.control.clear();
+    sleep(MS(500)).await;
+    world.cluster("echo", &["10.0.0.1:80"]);
+    let error =
+        EchoClient::new(Channel::new(&mesh, TARGET).unwrap()).unary(Message::new("")).await.unwrap_err();
+    assert!(error.message().contains("does not exist any more"), "{error}");
+    let response = call.await.unwrap().unwrap();
+    assert_eq!(response.metadata().get("x-backend").unwrap(), "10.0.0.1:80");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_calls_had_kept_is_the_same_when_routes_lead_there_again() {
+    let (world, backends, mesh, (_channel, call)) = call_between_tries().await;
+    world.route("other");
+    sleep(MS(3_000)).await;
+    world.route("echo");
+    comes_to(&mesh, "10.0.0.1:80").await;
+    call.await.unwrap().unwrap();
+    sleep(MS(3_000)).await;
+    assert_eq!(subscribed_clusters(&world), ["echo"]);
+    assert_eq!(ask(&mesh).await, "10.0.0.1:80");
+    assert_eq!(backends[0].connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_still_waits_for_an_endpoint_follows_the_routes() {
+    let (world, _backends) = World::with_backends(&["10.0.0.1:80"]);
+    world.control.set([any(&cluster("slow"))]);
+    world.route("slow");
+    let mesh = world.mesh().unwrap();
+    let mut client = EchoClient::new(Channel::new(&mesh, TARGET).unwrap());
+    let call = tokio::spawn(async move { client.unary(Message::new("")).await });
+    sleep(MS(100)).await;
+    assert!(!call.is_finished());
+    world.route("echo");
+    sleep(MS(100)).await;
+    assert!(call.is_finished(), "it need not wait for endpoints that nobody else will use");
+    assert_eq!(call.await.unwrap().unwrap().metadata().get("x-backend").unwrap(), "10.0.0.1:80");
 }

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::ledger::Ledger;
-use super::view::{Cluster, ClusterState, ClusterView};
+use super::view::{Cluster, ClusterState, ClusterView, Mark};
 use crate::balance::{MembersBuilder, P2c, Registry};
 use crate::endpoint::{ConnectOptions, ConnectTimeout, EndpointKey, Protocol};
 use crate::error::Failure;
@@ -34,6 +34,7 @@ pub struct LiveCluster {
     priorities: Vec<MembersBuilder>,
     /// What they were made of.
     made_of: Option<MadeOf>,
+    mark: Arc<Mark>,
 }
 
 impl LiveCluster {
@@ -50,14 +51,8 @@ impl LiveCluster {
             budget_exhausted: AtomicU64::new(0),
         };
         let connect_timeout = ConnectTimeout::new(DEFAULT_CONNECT_TIMEOUT);
-        Self {
-            cluster: Arc::new(cluster),
-            settings,
-            connect_timeout,
-            ledger,
-            priorities: Vec::new(),
-            made_of: None,
-        }
+        let (cluster, mark) = (Arc::new(cluster), Arc::new(Mark));
+        Self { cluster, settings, connect_timeout, ledger, priorities: Vec::new(), made_of: None, mark }
     }
 
     /// Waits for its configuration.
@@ -142,7 +137,7 @@ impl LiveCluster {
     }
 
     fn view(&self, state: ClusterState, account: Account) -> ClusterView {
-        ClusterView { cluster: self.cluster.clone(), state, account }
+        ClusterView { cluster: self.cluster.clone(), state, account, retired: false, mark: self.mark.clone() }
     }
 }
 

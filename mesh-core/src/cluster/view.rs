@@ -26,7 +26,7 @@ pub struct Cluster {
 }
 
 /// A cluster as one snapshot has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClusterView {
     /// What lasts.
     pub cluster: Arc<Cluster>,
@@ -34,10 +34,18 @@ pub struct ClusterView {
     pub state: ClusterState,
     /// What of its requests is dropped, and where the others are counted.
     pub account: Account,
+    /// Whether no route leads here any more, only calls that began before.
+    pub retired: bool,
+    /// What the views of a cluster share, so that they can be counted.
+    pub(super) mark: Arc<Mark>,
 }
 
-/// Whether a cluster can be used.
+/// What the views of a cluster share.
 #[derive(Debug)]
+pub(super) struct Mark;
+
+/// Whether a cluster can be used.
+#[derive(Clone, Debug)]
 pub enum ClusterState {
     /// Its configuration or its endpoints are not here yet.
     Pending,
@@ -66,6 +74,19 @@ pub enum Pick<'a> {
 }
 
 impl ClusterView {
+    /// The same, led to by routes or not.
+    #[must_use]
+    pub fn retire(&self, retired: bool) -> Self {
+        Self { retired, ..self.clone() }
+    }
+
+    /// Views of this cluster that anybody holds, this one included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        // The owner of the cluster holds the mark, too.
+        Arc::strong_count(&self.mark) - 1
+    }
+
     /// Chooses an endpoint: of the best priority that has one, by the cluster's policy.
     ///
     /// A priority whose endpoints are all being tried is waited for, at most for the time that a connection may take;

@@ -98,7 +98,7 @@ enum Choosing {
 
 /// Why there is no endpoint after waiting for one.
 enum NoChoice {
-    /// The cluster is not in the configuration any more.
+    /// The cluster is not in the configuration any more, or soon will not be.
     Gone,
     Failed(Error),
 }
@@ -165,7 +165,12 @@ async fn wait(cx: Arc<CallContext>, mut admitted: bool) -> Result<Choice, NoChoi
         let mut snapshot = std::pin::pin!(cx.target.published().changed().notified());
         snapshot.as_mut().enable();
         view = cx.target.refresh(cx.index, &view).ok_or(NoChoice::Gone)?;
-        match view.pick(&pick_context(&cx, cx.target.clock().now())) {
+        let pick = view.pick(&pick_context(&cx, cx.target.clock().now()));
+        if view.retired && !matches!(pick, Pick::Endpoint(_)) {
+            // No route leads here any more, and where the present one leads there may be an endpoint.
+            return Err(NoChoice::Gone);
+        }
+        match pick {
             Pick::Endpoint(endpoint) => {
                 if !std::mem::replace(&mut admitted, true)
                     && let Some(error) = view.account.refuse(endpoint, cx.target.clock())

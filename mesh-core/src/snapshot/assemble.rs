@@ -4,7 +4,8 @@
 //! known not to exist, and until then the old ones serve. A target without routes gets its first ones at once, and
 //! the requests that lead to a cluster that is not here yet wait for that cluster alone.
 
-use super::clusters::{ClusterKey, Clusters, Scope};
+use super::clusters::Clusters;
+use super::entry::{ClusterKey, Scope};
 use super::interest::Interest;
 use super::meant::{destination, original_destination};
 use super::outbound::{Concerned, Outbound, split};
@@ -179,7 +180,7 @@ impl Assembler {
                 self.targets.insert(slot, target);
             }
         }
-        self.changed |= self.clusters.sweep();
+        self.changed |= self.clusters.sweep(now);
         let error = client.and_then(Client::error);
         self.changed |= self.control_plane_error.as_ref() != error;
         self.control_plane_error = error.cloned();

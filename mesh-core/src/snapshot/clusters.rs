@@ -1,12 +1,14 @@
 //! The clusters that routes lead to, and where each stands.
 
+use super::aggregates::{Aggregates, TooDeep};
+use super::entry::{ClusterKey, Entry, Scope};
 use super::interest::Interest;
-use super::sources::{Held, Sources};
+use super::sources::Sources;
 use super::verdict::{MadeOf, Verdict, join, look_up, verdict};
 use crate::balance::Registry;
 use crate::clock::Instant;
 use crate::cluster::{ClusterState, ClusterView, LiveCluster, Settings};
-use crate::endpoint::{Endpoint, Protocol};
+use crate::endpoint::Endpoint;
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::net::Environment;
 use crate::resource::Kind;
@@ -27,27 +29,8 @@ use std::time::Duration;
 /// lead elsewhere come with the next message.
 pub const REMOVAL_GRACE: Duration = Duration::from_secs(1);
 
-/// How deep clusters may be made of clusters (gRFC A37).
-pub const MAX_AGGREGATE_DEPTH: usize = 16;
-
-/// What makes a cluster the same cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ClusterKey {
-    pub(super) name: Arc<str>,
-    pub(super) protocol: Protocol,
-    pub(super) scope: Scope,
-}
-
-/// Who shares a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Scope {
-    /// All: it comes from the control plane.
-    Shared,
-    /// All who were given it: it was not asked for.
-    Given,
-    /// One authority: the cluster leads to whatever its callers mean.
-    Meant(Arc<str>),
-}
+/// How often it is looked whether calls still go to a cluster that no route leads to any more.
+pub const RETIREMENT_CHECK: Duration = Duration::from_secs(1);
 
 /// The clusters that routes lead to, and where each stands.
 #[derive(Debug)]
@@ -58,14 +41,21 @@ pub(super) struct Clusters {
     /// Which of them are made of which resource.
     names: Interest,
     sources: Sources,
+    aggregates: Aggregates,
+    /// Those whose clusters would lead back to themselves.
+    astray: BTreeSet<usize>,
     /// Whether the control plane has listed all that there are.
     listed: bool,
     /// Those that have to be looked at.
     due: BTreeSet<usize>,
+    /// Those made of clusters, of which some are not what they were.
+    split: BTreeSet<usize>,
     /// Those that were taken away, and when their grace ends.
     leaving: BTreeMap<usize, Instant>,
     /// Those that may not be in use any more.
     idle: Vec<usize>,
+    /// Those that no route leads to any more, but calls that began before, and when to look again.
+    retired: BTreeMap<usize, Instant>,
     /// Those whose load is to be reported.
     reported: BTreeSet<usize>,
     /// Those that turned out to lead to whatever their callers mean, and are shared all the same.
@@ -73,25 +63,6 @@ pub(super) struct Clusters {
     registry: Registry,
     settings: Settings,
     environment: Arc<Environment>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: ClusterKey,
-    live: LiveCluster,
-    view: Arc<ClusterView>,
-    /// The cluster if it need not be asked for, or why it cannot be used.
-    given: Option<Result<Arc<ClusterResource>, Failure>>,
-    /// What its endpoints are made of.
-    held: Held,
-    /// The clusters that it is made of, if it is made of clusters.
-    children: Vec<ClusterIndex>,
-    /// The clusters that are made of it.
-    parents: Vec<usize>,
-    /// What the view was made of.
-    made_of: Option<MadeOf>,
-    /// The route configurations and clusters that lead here.
-    uses: usize,
 }
 
 impl Clusters {
@@ -102,10 +73,14 @@ impl Clusters {
             by_key: HashMap::new(),
             names: Interest::default(),
             sources: Sources::default(),
+            aggregates: Aggregates::default(),
+            astray: BTreeSet::new(),
             listed: false,
             due: BTreeSet::new(),
+            split: BTreeSet::new(),
             leaving: BTreeMap::new(),
             idle: Vec::new(),
+            retired: BTreeMap::new(),
             reported: BTreeSet::new(),
             misplaced: Vec::new(),
             registry: Registry::default(),
@@ -128,18 +103,9 @@ impl Clusters {
             return ClusterIndex(index);
         }
         let live = LiveCluster::new(key.name.clone(), key.protocol, self.settings, &self.environment);
-        let view = Arc::new(live.pending());
-        let index = self.entries.insert(Entry {
-            key: key.clone(),
-            view: view.clone(),
-            live,
-            given,
-            held: Held::default(),
-            children: Vec::new(),
-            parents: Vec::new(),
-            made_of: None,
-            uses: 0,
-        });
+        let entry = Entry::new(key.clone(), live, given);
+        let view = entry.view.clone();
+        let index = self.entries.insert(entry);
         self.views.set(index, Some(view));
         if key.scope == Scope::Shared {
             self.names.add(&key.name, index);
@@ -152,8 +118,11 @@ impl Clusters {
 
     /// Routes lead to these clusters.
     pub(super) fn keep(&mut self, places: &[ClusterIndex]) {
-        for place in places {
-            self.entries[place.0].uses += 1;
+        for &ClusterIndex(index) in places {
+            self.entries[index].uses += 1;
+            if self.retired.remove(&index).is_some() {
+                self.show(index, self.entries[index].view.retire(false));
+            }
         }
     }
 
@@ -195,31 +164,63 @@ impl Clusters {
             self.due.extend(self.entries.iter().map(|(index, _)| index));
         }
         let mut changed = false;
-        while let Some(index) = self.due.pop_first() {
-            if self.consider(index, now, client) {
-                changed = true;
-                self.due.extend(&self.entries[index].parents);
+        loop {
+            while let Some(index) = self.due.pop_first() {
+                if self.consider(index, now, client) {
+                    changed = true;
+                    self.concern(index);
+                }
             }
+            let Some(index) = self.split.pop_first() else { return changed };
+            changed |= self.join(index);
         }
-        changed
+    }
+
+    /// A cluster is not what it was, nor what is made of it.
+    fn concern(&mut self, index: usize) {
+        self.split.extend(self.aggregates.ancestors(ClusterIndex(index)).into_iter().map(|index| index.0));
     }
 
     fn consider(&mut self, index: usize, now: Instant, client: Option<&Client<Kind>>) -> bool {
-        let Some(entry) = self.entries.get_mut(index) else { return false };
+        let Some(entry) = self.entries.get(index) else { return false };
         let resource = match &entry.given {
             Some(Ok(given)) => Ok(given.clone()),
             Some(Err(failure)) => Err(Verdict::Fail(failure.clone())),
             None => look_up(&entry.key.name, client),
         };
-        let source = resource.as_ref().ok().map(|resource| &resource.endpoints);
-        self.sources.hold(index, &mut entry.held, source, now);
-        let adopted = self.adopt(index, source);
-        let verdict = match (resource, adopted) {
-            (Err(verdict), _) => verdict,
-            (Ok(_), Err(failure)) => Verdict::Fail(failure),
-            (Ok(resource), Ok(())) => self.judge(index, resource, client),
-        };
+        let in_use = entry.made_of.is_some();
         let gone_at = self.leaving.remove(&index);
+        let verdict = match resource {
+            Ok(resource) => match self.take_parts(index, Some(&resource.endpoints), now) {
+                Ok(()) => self.judge(index, resource, client),
+                Err(failure) => Verdict::Fail(failure),
+            },
+            Err(Verdict::Gone(_)) if in_use && gone_at.is_none_or(|at| now < at) => {
+                self.leaving.insert(index, gone_at.unwrap_or(now + REMOVAL_GRACE));
+                Verdict::Wait
+            }
+            Err(verdict) => match self.take_parts(index, None, now) {
+                Ok(()) => verdict,
+                Err(failure) => Verdict::Fail(failure),
+            },
+        };
+        self.conclude(index, verdict)
+    }
+
+    /// Brings a cluster that is made of clusters up to date.
+    fn join(&mut self, index: usize) -> bool {
+        if self.aggregates.children(ClusterIndex(index)).is_empty() {
+            return false;
+        }
+        let verdict = match self.aggregates.leaves(ClusterIndex(index)) {
+            Ok(leaves) => join(leaves.iter().map(|leaf| self.entries[leaf.0].view.clone()).collect()),
+            Err(TooDeep) => Verdict::Fail(misled("are made of clusters too deeply")),
+        };
+        self.conclude(index, verdict)
+    }
+
+    /// Does what is to become of a cluster; whether it is not what it was.
+    fn conclude(&mut self, index: usize, verdict: Verdict) -> bool {
         let Some(entry) = self.entries.get_mut(index) else { return false };
         let view = match verdict {
             // Why it failed is no longer so: what is missing is on its way.
@@ -238,10 +239,6 @@ impl Clusters {
                 entry.made_of = Some(made_of);
                 view
             }
-            Verdict::Gone(_) if entry.made_of.is_some() && gone_at.is_none_or(|at| now < at) => {
-                self.leaving.insert(index, gone_at.unwrap_or(now + REMOVAL_GRACE));
-                return false;
-            }
             Verdict::Fail(failure) | Verdict::Gone(failure) => {
                 if matches!(&entry.view.state, ClusterState::Failed(before) if *before == failure) {
                     return false;
@@ -255,12 +252,17 @@ impl Clusters {
         } else {
             self.reported.remove(&index);
         }
-        entry.view = Arc::new(view);
-        self.views.set(index, Some(entry.view.clone()));
+        self.show(index, view.retire(self.retired.contains_key(&index)));
         true
     }
 
-    /// What is to become of a cluster that is there.
+    fn show(&mut self, index: usize, view: ClusterView) {
+        let view = Arc::new(view);
+        self.views.set(index, Some(view.clone()));
+        self.entries[index].view = view;
+    }
+
+    /// What is to become of a cluster that is there. One that is made of clusters waits until all of them were looked at.
     fn judge(
         &mut self,
         index: usize,
@@ -269,8 +271,8 @@ impl Clusters {
     ) -> Verdict {
         match &resource.endpoints {
             EndpointSource::Aggregate(_) => {
-                let children = self.entries[index].children.iter();
-                join(children.map(|child| self.entries[child.0].view.clone()).collect())
+                self.split.insert(index);
+                Verdict::Wait
             }
             EndpointSource::OriginalDestination(_) => {
                 self.misplaced.push(ClusterIndex(index));
@@ -281,62 +283,51 @@ impl Clusters {
         }
     }
 
-    /// Sees to it that a cluster has the clusters that it is made of, in their order.
-    fn adopt(&mut self, index: usize, source: Option<&EndpointSource>) -> Result<(), Failure> {
+    /// Sees to it that a cluster has what its endpoints are made of, and nothing else.
+    fn take_parts(
+        &mut self,
+        index: usize,
+        source: Option<&EndpointSource>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let Some(entry) = self.entries.get_mut(index) else { return Ok(()) };
+        self.sources.hold(index, &mut entry.held, source, now);
         let names: &[Arc<str>] = match source {
             Some(EndpointSource::Aggregate(names)) => names,
             _ => &[],
         };
-        let protocol = self.entries[index].key.protocol;
-        let mut children = Vec::with_capacity(names.len());
+        let protocol = entry.key.protocol;
+        let (mut seen, mut children) = (BTreeSet::new(), Vec::with_capacity(names.len()));
         for name in names {
             let key = ClusterKey { name: name.clone(), protocol, scope: Scope::Shared };
-            children.push(self.place(key, None));
+            let child = self.place(key, None);
+            if seen.insert(child) {
+                children.push(child);
+            }
         }
-        let astray = children.iter().find_map(|child| self.leads_astray(child.0, index, 1));
-        if astray.is_some() {
+        let place = ClusterIndex(index);
+        let astray = children.iter().any(|child| self.aggregates.leads(*child, place));
+        if astray {
             children.clear();
+            self.astray.insert(index);
+        } else {
+            self.astray.remove(&index);
         }
-        if self.entries[index].children != children {
+        if self.aggregates.children(place) != children {
             self.keep(&children);
-            for child in &children {
-                self.entries[child.0].parents.push(index);
-            }
-            let before = std::mem::replace(&mut self.entries[index].children, children);
-            self.disown(index, &before);
+            let before = self.aggregates.replace(place, children);
+            self.release(&before);
+            self.concern(index);
+            // What led back here may not do so any more.
+            self.due.extend(&self.astray);
         }
-        match astray {
-            Some(why) => Err(Failure::new(ErrorKind::Rejected, format!("its clusters {why}"))),
-            None => Ok(()),
-        }
-    }
-
-    /// Lets go of the clusters that a cluster was made of.
-    fn disown(&mut self, index: usize, children: &[ClusterIndex]) {
-        for child in children {
-            let parents = &mut self.entries[child.0].parents;
-            if let Some(position) = parents.iter().position(|parent| *parent == index) {
-                parents.swap_remove(position);
-            }
-        }
-        self.release(children);
-    }
-
-    /// What speaks against `from` being part of `to`.
-    fn leads_astray(&self, from: usize, to: usize, depth: usize) -> Option<&'static str> {
-        if from == to {
-            return Some("lead back to itself");
-        }
-        if depth >= MAX_AGGREGATE_DEPTH {
-            return Some("are made of clusters too deeply");
-        }
-        let children = self.entries[from].children.iter();
-        children.copied().find_map(|child| self.leads_astray(child.0, to, depth + 1))
+        if astray { Err(misled("lead back to itself")) } else { Ok(()) }
     }
 
     /// When there is something to do even if nothing new is heard.
     pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.leaving.values().min().copied().into_iter().chain(self.sources.dns.next_timer()).min()
+        let times = self.leaving.values().chain(self.retired.values()).copied();
+        times.chain(self.sources.dns.next_timer()).min()
     }
 
     /// The clusters that turned out not to be the same for all, since this was asked last.
@@ -349,23 +340,34 @@ impl Clusters {
         !matches!(self.entries[index.0].view.state, ClusterState::Pending)
     }
 
-    /// Lets go of the clusters that nothing leads to any more; whether there were any.
-    pub(super) fn sweep(&mut self) -> bool {
+    /// Lets go of the clusters that nothing leads to any more, once no call is on its way to them; whether any is not what
+    /// it was.
+    pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        self.idle.extend(self.retired.iter().filter(|(_, at)| **at <= now).map(|(index, _)| index));
         let mut swept = false;
         while let Some(index) = self.idle.pop() {
-            if self.entries.get(index).is_some_and(|entry| entry.uses == 0) {
-                let children = std::mem::take(&mut self.entries[index].children);
-                self.disown(index, &children);
-                let mut entry = self.entries.remove(index);
-                self.sources.let_go(index, &mut entry.held);
-                self.names.remove(&entry.key.name, index);
-                self.by_key.remove(&entry.key);
-                self.leaving.remove(&index);
-                self.reported.remove(&index);
-                self.due.remove(&index);
-                self.views.set(index, None);
-                swept = true;
+            let Some(entry) = self.entries.get(index).filter(|entry| entry.uses == 0) else { continue };
+            if entry.is_called() {
+                if self.retired.insert(index, now + RETIREMENT_CHECK).is_none() {
+                    self.show(index, entry.view.retire(true));
+                    swept = true;
+                }
+                continue;
             }
+            let children = self.aggregates.replace(ClusterIndex(index), Vec::new());
+            self.release(&children);
+            let mut entry = self.entries.remove(index);
+            self.sources.let_go(index, &mut entry.held);
+            self.names.remove(&entry.key.name, index);
+            self.by_key.remove(&entry.key);
+            self.leaving.remove(&index);
+            self.astray.remove(&index);
+            self.retired.remove(&index);
+            self.reported.remove(&index);
+            self.due.remove(&index);
+            self.split.remove(&index);
+            self.views.set(index, None);
+            swept = true;
         }
         swept
     }
@@ -396,4 +398,8 @@ impl Clusters {
     pub(super) fn endpoints(&self) -> impl Iterator<Item = Arc<Endpoint>> {
         self.registry.iter()
     }
+}
+
+fn misled(why: &str) -> Failure {
+    Failure::new(ErrorKind::Rejected, format!("its clusters {why}"))
 }

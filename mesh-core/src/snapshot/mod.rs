@@ -4,9 +4,11 @@
 //! changes, reusing every cluster and endpoint that stays, and publishes it with one atomic store. A request loads it
 //! once and from then on carries references.
 
+mod aggregates;
 mod assemble;
 mod clusters;
 pub mod driver;
+mod entry;
 pub mod handle;
 mod interest;
 mod meant;
@@ -18,7 +20,8 @@ mod target;
 mod verdict;
 mod wanted;
 
-pub use self::clusters::{MAX_AGGREGATE_DEPTH, REMOVAL_GRACE};
+pub use self::aggregates::MAX_AGGREGATE_DEPTH;
+pub use self::clusters::{REMOVAL_GRACE, RETIREMENT_CHECK};
 pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
 
 use crate::cluster::ClusterView;
