@@ -340,18 +340,20 @@ impl Clusters {
         !matches!(self.entries[index.0].view.state, ClusterState::Pending)
     }
 
-    /// Lets go of the clusters that nothing leads to any more, once no call is on its way to them; whether any is not what
-    /// it was.
+    /// Lets go of clusters that nothing leads to and no call is on its way to any more; whether any is not what it was.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
         self.idle.extend(self.retired.iter().filter(|(_, at)| **at <= now).map(|(index, _)| index));
         let mut swept = false;
         while let Some(index) = self.idle.pop() {
             let Some(entry) = self.entries.get(index).filter(|entry| entry.uses == 0) else { continue };
             if entry.is_called() {
-                if self.retired.insert(index, now + RETIREMENT_CHECK).is_none() {
-                    self.show(index, entry.view.retire(true));
-                    swept = true;
+                // At first it may be the last snapshot that looks like a call, which is gone when the next is published.
+                let again = self.retired.contains_key(&index);
+                self.retired.insert(index, if again { now + RETIREMENT_CHECK } else { now });
+                if !again {
+                    self.show(index, self.entries[index].view.retire(true));
                 }
+                swept |= !again;
                 continue;
             }
             let children = self.aggregates.replace(ClusterIndex(index), Vec::new());
