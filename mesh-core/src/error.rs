@@ -220,6 +220,13 @@ impl Error {
         self
     }
 
+    /// Adds what else may have to do with it.
+    #[must_use]
+    pub fn with_note(mut self, note: &str) -> Self {
+        let cause = self.0.source.take().map(|cause| format!("{}; ", Chain(&*cause)));
+        self.with_source(cause.unwrap_or_default() + note)
+    }
+
     /// Names the target, unless one is named.
     #[must_use]
     pub fn with_target(mut self, target: &Arc<str>) -> Self {

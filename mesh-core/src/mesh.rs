@@ -18,6 +18,7 @@ use crate::snapshot::report::Report;
 use crate::snapshot::{Fallback, Origin, Published, StaticCluster, TargetSpec};
 use crate::telemetry::events::Event;
 use crate::telemetry::metrics::{self, Sample};
+use crate::xds::CONFIGURATION_TIMEOUT;
 use crate::xds::client::Client;
 use crate::xds::directory::Directory;
 use crate::xds::disk::Disk;
@@ -337,6 +338,7 @@ impl Builder {
                 return Err(Error::new(Kind::Bootstrap, format!("two clusters are called {name}")));
             }
         }
+        let timeout = self.directory.as_ref().map_or(CONFIGURATION_TIMEOUT, Directory::configuration_timeout);
         let environment = Environment::new(self.dialer, self.clock.unwrap_or_else(Clock::system));
         let client = self.directory.map(|directory| {
             let disk = self
@@ -349,7 +351,7 @@ impl Builder {
             }
             client
         });
-        let published = Arc::new(Published::default());
+        let published = Arc::new(Published::new(timeout));
         let (commands, received) = mpsc::unbounded_channel();
         let driver = Driver::new(
             Arc::new(self.node),

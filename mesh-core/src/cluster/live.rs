@@ -137,7 +137,8 @@ impl LiveCluster {
     }
 
     fn view(&self, state: ClusterState, account: Account) -> ClusterView {
-        ClusterView { cluster: self.cluster.clone(), state, account, retired: false, mark: self.mark.clone() }
+        let (cluster, mark) = (self.cluster.clone(), self.mark.clone());
+        ClusterView { cluster, state, account, ambient: None, retired: false, mark }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct ClusterView {
     pub state: ClusterState,
     /// What of its requests is dropped, and where the others are counted.
     pub account: Account,
+    /// What is wrong with its configuration, which is in force all the same.
+    pub ambient: Option<Arc<str>>,
     /// Whether no route leads here any more, only calls that began before.
     pub retired: bool,
     /// What the views of a cluster share, so that they can be counted.
@@ -127,14 +129,22 @@ impl ClusterView {
     fn no_endpoint(&self, priorities: &[Members]) -> Error {
         let mut endpoints = priorities.iter().flat_map(Members::iter).peekable();
         if endpoints.peek().is_none() {
-            return Error::new(Kind::NoEndpoint, "the cluster has no endpoint that may be used")
-                .with_cluster(&self.cluster.name);
+            let error = Error::new(Kind::NoEndpoint, "the cluster has no endpoint that may be used");
+            return self.note(error.with_cluster(&self.cluster.name));
         }
         let error = Error::new(Kind::Unreachable, "no endpoint of the cluster can be reached")
             .with_cluster(&self.cluster.name)
             .with_safety(RetrySafety::NeverSent);
-        match self.obstacle() {
+        self.note(match self.obstacle() {
             Some((endpoint, reason)) => error.with_endpoint(endpoint.label()).with_source(&*reason),
+            None => error,
+        })
+    }
+
+    /// Adds to an error what is wrong with the configuration.
+    fn note(&self, error: Error) -> Error {
+        match &self.ambient {
+            Some(ambient) => error.with_note(ambient),
             None => error,
         }
     }

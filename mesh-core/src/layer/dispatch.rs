@@ -15,7 +15,6 @@ use crate::error::{Chain, Error, Kind, RetrySafety};
 use crate::overrides::Decision;
 use crate::route::RequestHead;
 use crate::snapshot::handle::Routing;
-use crate::xds::CONFIGURATION_TIMEOUT;
 use crate::xds::load_counts::EndpointCounts;
 use http::Response;
 use http::request::Parts;
@@ -201,7 +200,7 @@ async fn wait(cx: Arc<CallContext>, mut admitted: bool) -> Result<Choice, NoChoi
             Pick::Pending => {
                 tokio::select! {
                     () = snapshot => {}
-                    () = sleep_until(cx.started + CONFIGURATION_TIMEOUT) => {
+                    () = sleep_until(cx.started + cx.target.published().timeout) => {
                         return Err(NoChoice::Failed(unconfigured(&cx)));
                     }
                 }
@@ -212,10 +211,15 @@ async fn wait(cx: Arc<CallContext>, mut admitted: bool) -> Result<Choice, NoChoi
 }
 
 fn unconfigured(cx: &CallContext) -> Error {
-    let snapshot = cx.target.published().load();
-    let error = Error::new(Kind::Unconfigured, format!("no configuration within {CONFIGURATION_TIMEOUT:?}"));
-    match &snapshot.control_plane_error {
-        Some(reason) => error.with_source(format!("the control plane: {reason}")),
+    let timeout = cx.target.published().timeout;
+    let error = Error::new(Kind::Unconfigured, format!("no configuration within {timeout:?}"));
+    blame_control_plane(cx, error)
+}
+
+/// Adds to an error, if the control plane cannot be reached, that it cannot.
+fn blame_control_plane(cx: &CallContext, error: Error) -> Error {
+    match &cx.target.published().load().control_plane_error {
+        Some(reason) => error.with_note(&format!("the control plane: {reason}")),
         None => error,
     }
 }
@@ -322,6 +326,11 @@ impl<D: Dialect, B> DispatchFuture<D, B> {
 
     fn explain(&self, error: Error) -> Error {
         let now = self.cx.target.clock().now();
+        // Whom it does not know of, a control plane that is away cannot have told.
+        let error = match error.kind() {
+            Kind::NoEndpoint | Kind::Unreachable => blame_control_plane(&self.cx, error),
+            _ => error,
+        };
         self.cx.note(now, || Decision::Failure(Chain(&error).to_string().into()));
         self.cx.explain(error)
     }

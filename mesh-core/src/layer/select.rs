@@ -1,7 +1,7 @@
 //! Chooses the route, once for each call; every try then sees the same.
 //!
 //! The top of the stack: it turns a plain request into a [`Call`]. A call that comes before the configuration waits for
-//! it, within the caller's time limit and at most [`CONFIGURATION_TIMEOUT`]; the time of the call runs from the start, the
+//! it, within the caller's time limit and at most [`CONFIGURATION_TIMEOUT`](crate::xds::CONFIGURATION_TIMEOUT); the time of the call runs from the start, the
 //! wait included.
 //!
 //! Errors: what [`TargetHandle::route`] says; [`Kind::Unconfigured`]; [`Kind::Deadline`] while waiting.
@@ -14,7 +14,6 @@ use crate::error::{Error, Kind};
 use crate::overrides::{CallTrace, Decision, Overrides};
 use crate::route::{Action, RequestHead, Route};
 use crate::snapshot::handle::{Routing, TargetHandle};
-use crate::xds::CONFIGURATION_TIMEOUT;
 use http::request::Parts;
 use http::uri::{self, Scheme, Uri};
 use http::{Request, Response};
@@ -213,7 +212,7 @@ impl<D: Dialect> Start<D> {
         if let Some(trace) = &self.trace {
             trace.note(self.at, Decision::Wait);
         }
-        let limit = self.at + CONFIGURATION_TIMEOUT;
+        let limit = self.at + self.target.published().timeout;
         let deadline = self
             .timeout
             .and_then(|timeout| self.at.checked_add(timeout))
@@ -240,7 +239,8 @@ impl<D: Dialect> Start<D> {
                 Error::new(Kind::Deadline, "the time for the call is over, and there is no configuration yet")
             }
             false => {
-                Error::new(Kind::Unconfigured, format!("no configuration within {CONFIGURATION_TIMEOUT:?}"))
+                let timeout = self.target.published().timeout;
+                Error::new(Kind::Unconfigured, format!("no configuration within {timeout:?}"))
             }
         };
         let error = error.with_target(&self.target.spec().name);

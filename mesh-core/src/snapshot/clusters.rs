@@ -231,13 +231,12 @@ impl Clusters {
                     return false;
                 }
                 let view = match &made_of {
-                    MadeOf::Endpoints(resource, assignment) => {
+                    MadeOf::Endpoints(resource, assignment, _) => {
                         entry.live.update(resource, assignment, &mut self.registry, &self.environment)
                     }
                     MadeOf::Clusters(views) => entry.live.join(views),
                 };
-                entry.made_of = Some(made_of);
-                view
+                entry.made_of.insert(made_of).tell(view)
             }
             Verdict::Fail(failure) | Verdict::Gone(failure) => {
                 if matches!(&entry.view.state, ClusterState::Failed(before) if *before == failure) {

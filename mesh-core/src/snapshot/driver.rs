@@ -8,9 +8,9 @@ use crate::bootstrap::Node;
 use crate::clock::{Instant, sleep_until};
 use crate::cluster::Settings;
 use crate::net::Environment;
-use crate::resource::Kind;
+use crate::resource::{Kind, Resource};
 use crate::telemetry::events::Event;
-use crate::xds::cache::State;
+use crate::xds::cache::{Entry, State};
 use crate::xds::client::{Client, Turn};
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -46,8 +46,8 @@ pub struct Driver {
     environment: Environment,
     /// Host names that are being looked up.
     lookups: JoinSet<(Arc<str>, Answer)>,
-    /// Why resources are refused, as was last told.
-    refused: BTreeMap<(Kind, Arc<str>), Box<str>>,
+    /// What is wrong with resources, as was last told.
+    troubled: BTreeMap<(Kind, Arc<str>), Box<str>>,
 }
 
 impl Driver {
@@ -71,7 +71,7 @@ impl Driver {
             published,
             environment,
             lookups: JoinSet::new(),
-            refused: BTreeMap::new(),
+            troubled: BTreeMap::new(),
         }
     }
 
@@ -164,8 +164,8 @@ impl Driver {
                 continue;
             }
             client.subscribe(kind, &added, &removed);
-            if !self.refused.is_empty() {
-                removed.iter().for_each(|name| drop(self.refused.remove(&(kind, name.clone()))));
+            if !self.troubled.is_empty() {
+                removed.iter().for_each(|name| drop(self.troubled.remove(&(kind, name.clone()))));
             }
             let is_known = |name: &Arc<str>| {
                 client.get(kind, name).is_some_and(|entry| !matches!(entry.state, State::Pending))
@@ -182,31 +182,29 @@ impl Driver {
         for change in &turn.changes {
             let (kind, name) = (change.kind.as_str(), &change.name);
             let Some(entry) = client.get(change.kind, name) else {
-                self.refused.remove(&(change.kind, name.clone()));
+                self.troubled.remove(&(change.kind, name.clone()));
                 continue;
             };
             let key = (change.kind, name.clone());
-            if let Some(rejection) = &entry.rejection {
-                let reason = &rejection.reason;
+            if let Some((reason, what)) = trouble(entry) {
                 // A control plane that sends one bad version after the other fills no log.
-                match self.refused.insert(key, reason.as_str().into()) {
+                match self.troubled.insert(key, reason.into()) {
                     None => {
-                        tracing::warn!(kind, %name, reason, "resource refused; the version before it stays in force");
+                        tracing::warn!(kind, %name, reason, "{what}; the version before it stays in force")
                     }
-                    Some(before) if *before != **reason => {
-                        tracing::debug!(kind, %name, reason, "resource refused for another reason");
+                    Some(before) if *before != *reason => {
+                        tracing::debug!(kind, %name, reason, "{what}, for another reason");
                     }
                     Some(_) => {}
                 }
-                self.environment.events.emit(|| Event::Rejected {
-                    kind,
-                    name: name.clone(),
-                    reason: reason.as_str().into(),
+                let (name, reason) = (name.clone(), Arc::from(reason));
+                self.environment.events.emit(|| match entry.rejection {
+                    Some(_) => Event::Rejected { kind, name, reason },
+                    None => Event::Reported { kind, name, reason },
                 });
                 continue;
             }
-            let was_refused = self.refused.remove(&key).is_some();
-            if was_refused && entry.present().is_some() {
+            if self.troubled.remove(&key).is_some() && entry.present().is_some() {
                 tracing::info!(kind, %name, "resource accepted again");
             }
             if let State::Absent(absence) = entry.state {
@@ -214,6 +212,17 @@ impl Driver {
                 self.environment.events.emit(|| Event::Missing { kind, name: name.clone() });
             }
         }
+    }
+}
+
+/// What is wrong with a resource that came, and what to say of it.
+fn trouble(entry: &Entry<Resource>) -> Option<(&str, &'static str)> {
+    match (&entry.rejection, &entry.error) {
+        (Some(rejection), _) => Some((&rejection.reason, "resource refused")),
+        (None, Some(error)) if entry.present().is_some() => {
+            Some((&error.message, "the control plane reports an error of a resource"))
+        }
+        _ => None,
     }
 }
 

@@ -77,10 +77,12 @@ pub struct Routes {
 }
 
 /// The place where the present snapshot is found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Published {
     current: ArcSwap<Snapshot>,
     changed: Notify,
+    /// How long a call waits for configuration.
+    pub timeout: Duration,
 }
 
 impl Snapshot {
@@ -103,6 +105,12 @@ impl Snapshot {
 }
 
 impl Published {
+    /// A place without configuration, which calls wait for no longer than `timeout`.
+    #[must_use]
+    pub fn new(timeout: Duration) -> Self {
+        Self { current: ArcSwap::default(), changed: Notify::new(), timeout }
+    }
+
     /// The present snapshot.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Snapshot>> {

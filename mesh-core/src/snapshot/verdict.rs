@@ -26,8 +26,8 @@ pub(super) enum Verdict {
 /// What a cluster is made of.
 #[derive(Debug)]
 pub(super) enum MadeOf {
-    /// Endpoints of its own.
-    Endpoints(Arc<ClusterResource>, Arc<Assignment>),
+    /// Endpoints of its own, of which something may be wrong that does not put them out of force.
+    Endpoints(Arc<ClusterResource>, Arc<Assignment>, Option<Arc<str>>),
     /// Other clusters.
     Clusters(Vec<Arc<ClusterView>>),
 }
@@ -36,13 +36,30 @@ impl MadeOf {
     /// Whether it is the very same.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Endpoints(a, b), Self::Endpoints(c, d)) => Arc::ptr_eq(a, c) && Arc::ptr_eq(b, d),
+            (Self::Endpoints(a, b, why), Self::Endpoints(c, d, reason)) => {
+                Arc::ptr_eq(a, c) && Arc::ptr_eq(b, d) && why == reason
+            }
             (Self::Clusters(a), Self::Clusters(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
             }
             _ => false,
         }
     }
+
+    /// The view that was made of it, which says what is wrong with it.
+    pub(super) fn tell(&self, mut view: ClusterView) -> ClusterView {
+        view.ambient = match self {
+            Self::Endpoints(_, _, ambient) => ambient.clone(),
+            Self::Clusters(views) => views.iter().find_map(|view| view.ambient.clone()),
+        };
+        view
+    }
+}
+
+/// What is wrong with a resource that is in force.
+fn ambient(kind: Kind, name: &str, client: Option<&Client<Kind>>) -> Option<Arc<str>> {
+    let wrong = client?.get(kind, name)?.ambient()?;
+    Some(format!("{} {name} {wrong}", kind.as_str()).into())
 }
 
 /// The cluster that the control plane sent, or what to do without.
@@ -83,19 +100,26 @@ pub(super) fn verdict(
     client: Option<&Client<Kind>>,
 ) -> Verdict {
     let fail = |kind, why: String| Verdict::Fail(Failure::new(kind, why));
+    let wrong = || ambient(Kind::Cluster, &resource.name, client);
     let name = match &resource.endpoints {
         EndpointSource::Named(name) => name,
         EndpointSource::Dns(dns) if dns.kind == DnsKind::Strict => {
             return match expand(dns, names) {
                 Expanded::Pending => Verdict::Wait,
-                Expanded::Endpoints(assignment) => Verdict::Use(MadeOf::Endpoints(resource, assignment)),
+                Expanded::Endpoints(assignment) => {
+                    let wrong = wrong();
+                    Verdict::Use(MadeOf::Endpoints(resource, assignment, wrong))
+                }
                 Expanded::Failed(why) => fail(ErrorKind::NoEndpoint, why),
             };
         }
         // What is left of names is looked up with each connection.
         other => {
             return match other.given().cloned() {
-                Some(assignment) => Verdict::Use(MadeOf::Endpoints(resource, assignment)),
+                Some(assignment) => {
+                    let wrong = wrong();
+                    Verdict::Use(MadeOf::Endpoints(resource, assignment, wrong))
+                }
                 None => fail(ErrorKind::Unsupported, format!("its endpoints are {}", other.describe())),
             };
         }
@@ -106,8 +130,9 @@ pub(super) fn verdict(
     match (&entry.state, &entry.rejection) {
         (State::Present(present), _) => match &present.value {
             Resource::Endpoint(assignment) => {
+                let wrong = wrong().or_else(|| ambient(Kind::Endpoint, name, client));
                 let assignment = assignment.clone();
-                Verdict::Use(MadeOf::Endpoints(resource, assignment))
+                Verdict::Use(MadeOf::Endpoints(resource, assignment, wrong))
             }
             _ => Verdict::Wait,
         },

@@ -30,6 +30,15 @@ pub enum Event {
         /// Why: `field path: reason`.
         reason: Arc<str>,
     },
+    /// The control plane reports an error of a resource; what came before it stays in force.
+    Reported {
+        /// The kind of the resource.
+        kind: &'static str,
+        /// Its name.
+        name: Arc<str>,
+        /// What the control plane says.
+        reason: Arc<str>,
+    },
     /// A resource does not exist.
     Missing {
         /// The kind of the resource.
@@ -80,6 +89,7 @@ impl fmt::Display for Event {
             Self::ControlPlaneChanged(source) => write!(f, "control plane {source} in charge"),
             Self::FromDisk(resources) => write!(f, "{resources} resources of the disk cache in force"),
             Self::Rejected { kind, name, reason } => write!(f, "{kind} {name} refused: {reason}"),
+            Self::Reported { kind, name, reason } => write!(f, "{kind} {name} is in trouble: {reason}"),
             Self::Missing { kind, name } => write!(f, "{kind} {name} does not exist"),
             Self::EndpointUp(endpoint) => write!(f, "endpoint {endpoint} up"),
             Self::EndpointDown { endpoint, reason } => write!(f, "endpoint {endpoint} down: {reason}"),

@@ -196,6 +196,20 @@ impl<V> Entry<V> {
         }
     }
 
+    /// What is wrong with a resource that is in force all the same, to follow its name (gRFC A88's ambient errors).
+    #[must_use]
+    pub fn ambient(&self) -> Option<String> {
+        self.present()?;
+        let reported =
+            |error: &Reported| format!("is kept, but the control plane reports: {}", error.message);
+        match &self.rejection {
+            Some(rejection) => {
+                Some(format!("is kept, because a newer one was refused: {}", rejection.reason))
+            }
+            None => self.error.as_ref().map(reported),
+        }
+    }
+
     /// Why there is no such resource, to follow its name; empty if there is one or it is waited for.
     #[must_use]
     pub fn trouble(&self) -> String {

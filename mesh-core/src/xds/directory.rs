@@ -1,6 +1,7 @@
 //! Which control planes answer for which names (gRFC A47).
 
 use super::disk_format::checksum;
+use super::features::{CONFIGURATION_TIMEOUT, TRANSIENT_CONFIGURATION_TIMEOUT};
 use super::in_process::ControlPlane;
 use super::kind::ResourceKind;
 use super::link::Source;
@@ -8,6 +9,7 @@ use super::name::{FederatedName, is_federated};
 use crate::bootstrap::{Bootstrap, Node, Server};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Control planes that answer for the same names, best first.
 #[derive(Clone, Debug)]
@@ -79,6 +81,17 @@ impl Directory {
 
     /// What tells these answers from others, for what is kept longer than a process lives: who asks, whom, and how. The same
     /// control plane tells one process other things than another one, and other things to sidecars.
+    /// How long a call waits for configuration: a little longer than the slowest control plane is waited for.
+    #[must_use]
+    pub fn configuration_timeout(&self) -> Duration {
+        let slow = |source: &Source| matches!(source, Source::Server(server) if server.features.resource_timer_is_transient_error);
+        match self.groups.iter().flat_map(|group| &group.sources).any(slow) {
+            true => TRANSIENT_CONFIGURATION_TIMEOUT,
+            false => CONFIGURATION_TIMEOUT,
+        }
+    }
+
+    /// What tells this directory from another one, for what is kept longer than a process lives.
     #[must_use]
     pub fn fingerprint(&self, node: &Node) -> String {
         let server = |source: &Source| match source {

@@ -7,6 +7,8 @@ pub const RESOURCE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a call waits for configuration. A little longer than [`RESOURCE_TIMEOUT`], so that a call which was there
 /// first learns which resource is missing.
 pub const CONFIGURATION_TIMEOUT: Duration = Duration::from_secs(17);
+/// [`CONFIGURATION_TIMEOUT`] where a control plane gets [`TRANSIENT_RESOURCE_TIMEOUT`].
+pub const TRANSIENT_CONFIGURATION_TIMEOUT: Duration = Duration::from_secs(32);
 /// [`RESOURCE_TIMEOUT`] with [`resource_timer_is_transient_error`](Features::resource_timer_is_transient_error) (gRFC A88).
 pub const TRANSIENT_RESOURCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A resource left out of a response that may have crossed our request counts as absent after this time, and a
