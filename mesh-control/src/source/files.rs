@@ -57,7 +57,7 @@ impl Files {
         let (mesh, known) = texts.mesh();
         let state = State::open(texts.documents(), mesh.unwrap_or_default(), known)?;
         let state = Arc::new(state);
-        let task = tokio::spawn(follow(place, texts, state.clone(), told, watcher));
+        let task = tokio::spawn(follow(place, Place::read, texts, state.clone(), told, watcher));
         Ok(Self { state, task })
     }
 
@@ -90,6 +90,7 @@ impl Drop for Files {
 /// Reads again after each change, until aborted.
 async fn follow(
     place: Place,
+    read: impl Fn(&Place) -> Texts + Clone + Send + 'static,
     mut seen: Texts,
     state: Arc<State>,
     mut told: mpsc::Receiver<()>,
@@ -105,13 +106,12 @@ async fn follow(
             // Nobody watches; the clock has to do.
             tokio::time::sleep(REREAD).await;
         }
-        let there = place.clone();
-        let state = state.clone();
+        let (there, read, next) = (place.clone(), read.clone(), state.clone());
         let step = tokio::task::spawn_blocking(move || {
-            let texts = there.read();
+            let texts = read(&there);
             if texts != seen {
                 let (mesh, known) = texts.mesh();
-                if state.replace(texts.documents(), mesh, known).is_err() {
+                if next.replace(texts.documents(), mesh, known).is_err() {
                     tracing::warn!("{}: the last good configuration stays in force", there.dir.display());
                 }
             }
@@ -120,7 +120,9 @@ async fn follow(
         match step.await {
             Ok(texts) => seen = texts,
             Err(error) if error.is_panic() => {
-                tracing::error!("{}: reading it failed: {error}", place.dir.display());
+                let what = "reading it failed, and the last good configuration stays in force";
+                state.fail(format!("{}: {what}: {error}", place.dir.display()));
+                // Whatever lies there then is news.
                 seen = Texts::default();
             }
             // The runtime is going down.

@@ -155,3 +155,34 @@ fn every_way_to_write_a_document_is_read() {
     assert!(problems.is_empty(), "{problems}");
     assert_eq!(config.count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_panics_is_told_and_the_directory_is_followed_on() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yaml"), entry("a")).unwrap();
+    let place = Place { dir: dir.path().to_owned(), mesh: None };
+    let seen = place.read();
+    let state = State::open(seen.documents(), MeshConfig::default(), Problems::default()).unwrap();
+    let state = Arc::new(state);
+    let (mut translations, mut problems) = (state.translations.subscribe(), state.problems.subscribe());
+    fs::write(dir.path().join("a.yaml"), entry("b")).unwrap();
+    let readings = Arc::new(AtomicU32::new(0));
+    let counted = readings.clone();
+    let read = move |place: &Place| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => panic!("on purpose"),
+        _ => place.read(),
+    };
+    // Nobody tells of a change: the clock has to do.
+    let (_changes, told) = mpsc::channel(1);
+    let following = tokio::spawn(follow(place, read, seen, state.clone(), told, None));
+    for reading in 1..=2 {
+        tokio::time::timeout(Duration::from_secs(60), problems.changed()).await.expect("it is told").unwrap();
+        let error = problems.borrow_and_update().errors.join("");
+        assert!(error.contains("on purpose") && error.contains("stays in force"), "{error}");
+        assert_eq!((readings.load(Ordering::SeqCst), translations.borrow().version()), (reading, 1));
+    }
+    assert_eq!(version_after(&mut translations).await, 2);
+    assert!(problems.borrow().is_empty());
+    following.abort();
+}

@@ -63,6 +63,13 @@ impl State {
         self.translations.send_replace(Arc::new(next));
         Ok(())
     }
+
+    /// Notes that the configuration could not even be judged.
+    fn fail(&self, error: String) {
+        let problems = Problems::error(error);
+        report(&problems);
+        self.problems.send_replace(problems);
+    }
 }
 
 fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, known: Problems) -> (Config, Problems) {
