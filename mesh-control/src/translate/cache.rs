@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The memory that encoded answers and what they were made from take at most, in bytes: 256 MiB.
-///
-/// Clients choose the names that they ask for, and there are endlessly many to which there is an answer, so that only
-/// this bounds what asking costs. Beyond it, what was not asked for for the longest time is encoded anew when it is
-/// wanted again. Ten thousand services with an endpoint each, called from four namespaces, take about a quarter of it.
+/// The memory that answers and what they were made from may take while nobody asks for them, in bytes: clients choose
+/// the names that they ask for, and there is an answer to endlessly many. Beyond it, what was not asked for for the
+/// longest time is encoded anew when it is wanted again. Ten thousand services with an endpoint each, called from four
+/// namespaces, take about a quarter of it.
 pub const MAX_KEPT_ANSWERS: usize = 256 << 20;
 
 /// For how many configurations a result is kept that nobody asks for.
