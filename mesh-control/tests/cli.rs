@@ -116,18 +116,32 @@ async fn serve_says_where_it_listens_and_ends_well_when_told() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "good.yaml", GOOD);
     let path = dir.path().to_str().unwrap();
-    let mut command = mesh(&["serve", "--listen", "127.0.0.1:0", "--config", path]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let start = || {
+        let mut command = mesh(&["serve", "--listen", "127.0.0.1:0", "--config", path]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines)
+    };
+    let (mut child, mut lines) = start();
     let line = timeout(LONG, lines.next_line()).await.unwrap().unwrap().unwrap();
     let address = line.rsplit_once("listening on ").unwrap().1;
     tokio::net::TcpStream::connect(address).await.unwrap();
     let bootstrap = timeout(LONG, lines.next_line()).await.unwrap().unwrap().unwrap();
     assert!(bootstrap.contains("GRPC_XDS_BOOTSTRAP_CONFIG") && bootstrap.contains(address), "{bootstrap}");
+    end(&mut child, "-TERM").await;
+    // As soon as it has said a word.
+    let (mut child, mut lines) = start();
+    timeout(LONG, lines.next_line()).await.unwrap().unwrap().unwrap();
+    end(&mut child, "-INT").await;
+}
+
+/// Sends a signal, upon which the process must end by itself, and well.
+#[cfg(unix)]
+async fn end(child: &mut tokio::process::Child, signal: &str) {
     let pid = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
     let status = timeout(LONG, child.wait()).await.unwrap().unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(status.code(), Some(0), "{signal}");
 }
 
 #[tokio::test]

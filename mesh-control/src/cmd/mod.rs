@@ -130,4 +130,18 @@ mod tests {
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
     }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_signal_counts_from_the_moment_of_listening() {
+        let own = std::process::id().to_string();
+        for signal in ["-INT", "-TERM"] {
+            let interrupted = interrupted();
+            let sent = std::process::Command::new("kill").args([signal, &own]).status().unwrap();
+            assert!(sent.success());
+            // Nobody waited for it until now.
+            let heard = tokio::time::timeout(std::time::Duration::from_secs(30), interrupted);
+            assert!(heard.await.is_ok(), "{signal}");
+        }
+    }
 }

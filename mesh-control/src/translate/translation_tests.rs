@@ -198,3 +198,34 @@ fn an_answer_larger_than_the_bound_is_given_and_not_kept() {
         assert_eq!(translation.cache.extent(), (0, 0));
     }
 }
+
+#[test]
+fn of_several_that_run_at_the_address_of_a_client_it_has_the_labels_of_the_oldest() {
+    // Where clients of these tests are.
+    let spec = |name: &str| {
+        format!(
+            "hosts: [{name}.example], resolution: STATIC, ports: [{{number: 80, name: http}}], \
+             endpoints: [{{address: 10.9.9.9, labels: {{app: {name}}}}}]"
+        )
+    };
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let rule = |name: &str| {
+        format!(
+            "{{name: {name}, match: [{{sourceLabels: {{app: {name}}}}}], directResponse: {{status: 204}}}}"
+        )
+    };
+    let rules = format!("hosts: [a.example], http: [{}]", NAMES.map(rule).join(", "));
+    for (oldest, wanted) in NAMES.iter().enumerate() {
+        let age = |index: usize| (index + NAMES.len() - oldest) % NAMES.len() + 1;
+        let names: Vec<String> =
+            NAMES.iter().enumerate().map(|(index, name)| format!("shop/{name}@{}", age(index))).collect();
+        let specs = NAMES.map(spec);
+        let mut objects: Vec<_> = names
+            .iter()
+            .zip(&specs)
+            .map(|(name, spec)| ("ServiceEntry", name.as_str(), spec.as_str()))
+            .collect();
+        objects.push(("VirtualService", "shop/rules", &rules));
+        assert_eq!(testing::World::new(&objects).route_names("shop", "80 a.example"), *wanted);
+    }
+}
