@@ -322,7 +322,7 @@ impl Assembler {
                     None => (Scope::Shared, None),
                 },
             };
-            let key = ClusterKey { name: name.clone(), protocol: spec.protocol, scope };
+            let key = ClusterKey::new(name, spec.protocol, scope);
             let place = self.clusters.place(key, given);
             places.insert(place);
             place

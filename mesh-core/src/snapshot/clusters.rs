@@ -17,9 +17,7 @@ use crate::route::ClusterIndex;
 use crate::slots::Slots;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
-use crate::xds::name::canonical;
 use slab::Slab;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -90,15 +88,12 @@ impl Clusters {
     }
 
     /// The place of a cluster, which is made if it is new. It lasts if it is [kept](Self::keep) before the next
-    /// [`sweep`](Self::sweep). However routes and clusters write its name, it is one.
+    /// [`sweep`](Self::sweep).
     pub(super) fn place(
         &mut self,
-        mut key: ClusterKey,
+        key: ClusterKey,
         given: Option<Result<Arc<ClusterResource>, Failure>>,
     ) -> ClusterIndex {
-        if let Cow::Owned(name) = canonical(&key.name) {
-            key.name = name.into();
-        }
         if let Some(&index) = self.by_key.get(&key) {
             return ClusterIndex(index);
         }
@@ -298,8 +293,7 @@ impl Clusters {
         let protocol = entry.key.protocol;
         let (mut seen, mut children) = (BTreeSet::new(), Vec::with_capacity(names.len()));
         for name in names {
-            let key = ClusterKey { name: name.clone(), protocol, scope: Scope::Shared };
-            let child = self.place(key, None);
+            let child = self.place(ClusterKey::new(name, protocol, Scope::Shared), None);
             if seen.insert(child) {
                 children.push(child);
             }

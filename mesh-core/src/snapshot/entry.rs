@@ -6,6 +6,8 @@ use crate::cluster::{ClusterView, LiveCluster};
 use crate::endpoint::Protocol;
 use crate::error::Failure;
 use crate::resource::cluster::Cluster as ClusterResource;
+use crate::xds::name::canonical;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What makes a cluster the same cluster.
@@ -14,6 +16,17 @@ pub(super) struct ClusterKey {
     pub(super) name: Arc<str>,
     pub(super) protocol: Protocol,
     pub(super) scope: Scope,
+}
+
+impl ClusterKey {
+    /// However routes and clusters write a name, the cluster is one.
+    pub(super) fn new(name: &Arc<str>, protocol: Protocol, scope: Scope) -> Self {
+        let name = match canonical(name) {
+            Cow::Borrowed(_) => name.clone(),
+            Cow::Owned(name) => name.into(),
+        };
+        Self { name, protocol, scope }
+    }
 }
 
 /// Who shares a cluster.
