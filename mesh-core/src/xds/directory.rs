@@ -79,8 +79,6 @@ impl Directory {
         &self.groups
     }
 
-    /// What tells these answers from others, for what is kept longer than a process lives: who asks, whom, and how. The same
-    /// control plane tells one process other things than another one, and other things to sidecars.
     /// How long a call waits for configuration: a little longer than the slowest control plane is waited for.
     #[must_use]
     pub fn configuration_timeout(&self) -> Duration {
@@ -91,7 +89,8 @@ impl Directory {
         }
     }
 
-    /// What tells this directory from another one, for what is kept longer than a process lives.
+    /// What tells these answers from others, for what is kept longer than a process lives: who asks, whom, and how. The same
+    /// control plane tells one process other things than another one, and other things to sidecars.
     #[must_use]
     pub fn fingerprint(&self, node: &Node) -> String {
         let server = |source: &Source| match source {
