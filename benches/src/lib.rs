@@ -34,6 +34,7 @@ pub fn members(count: usize) -> Members {
     let options = Arc::new(ConnectOptions {
         protocol: Protocol::Http2,
         connect_timeout: ConnectTimeout::new(Duration::from_secs(1)),
+        family: Default::default(),
         keepalive: Default::default(),
         tls: false,
     });

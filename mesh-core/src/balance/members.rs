@@ -235,6 +235,7 @@ pub(crate) mod tests {
             options: Arc::new(ConnectOptions {
                 protocol: Protocol::Http2,
                 connect_timeout: ConnectTimeout::new(Duration::from_secs(1)),
+                family: Default::default(),
                 keepalive: Default::default(),
                 tls: false,
             }),

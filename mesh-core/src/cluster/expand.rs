@@ -1,11 +1,11 @@
 //! Endpoints that are given as host names, once the names are looked up.
 
 use super::dns::{DnsNames, Lookup};
-use crate::net::Address;
-use crate::resource::cluster::{DnsFamily, DnsSource};
+use crate::net::{Address, DnsFamily};
+use crate::resource::cluster::DnsSource;
 use crate::resource::endpoint::{Assignment, LbEndpoint, LocalityEndpoints};
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What is known of endpoints that are given as host names.
@@ -72,30 +72,14 @@ fn addresses(endpoint: &LbEndpoint, family: DnsFamily, names: &DnsNames) -> Vec<
     let Lookup::Addresses(all) = names.get(host) else { return Vec::new() };
     let mut more = endpoint.more.clone().unwrap_or_default();
     more.hostname.get_or_insert_with(|| host.clone());
-    let of_family = of_family(all, family).into_iter();
-    of_family
+    let chosen = family.choose(all).into_iter();
+    chosen
         .map(|ip| LbEndpoint {
             address: Address::Ip(SocketAddr::new(ip, *port)),
             more: Some(more.clone()),
             ..endpoint.clone()
         })
         .collect()
-}
-
-fn of_family(all: &[IpAddr], family: DnsFamily) -> Vec<IpAddr> {
-    let v4 = || all.iter().copied().filter(IpAddr::is_ipv4).collect::<Vec<_>>();
-    let v6 = || all.iter().copied().filter(IpAddr::is_ipv6).collect::<Vec<_>>();
-    let or = |first: Vec<IpAddr>, second: &dyn Fn() -> Vec<IpAddr>| match first.is_empty() {
-        true => second(),
-        false => first,
-    };
-    match family {
-        DnsFamily::V4 => v4(),
-        DnsFamily::V6 => v6(),
-        DnsFamily::V4First => or(v4(), &v6),
-        DnsFamily::V6First => or(v6(), &v4),
-        DnsFamily::All => all.to_vec(),
-    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use crate::balance::{MembersBuilder, P2c, Registry};
 use crate::endpoint::{ConnectOptions, ConnectTimeout, EndpointKey, Protocol};
 use crate::error::Failure;
 use crate::net::h2_driver::KeepAlive;
-use crate::net::{Address, DEFAULT_CONNECT_TIMEOUT, Environment};
+use crate::net::{Address, DEFAULT_CONNECT_TIMEOUT, DnsFamily, Environment};
 use crate::policy::retry_budget::{RetryBudget, RetryBudgetConfig};
-use crate::resource::cluster::Cluster as ClusterResource;
+use crate::resource::cluster::{Cluster as ClusterResource, EndpointSource};
 use crate::resource::endpoint::{Assignment, Health, LbEndpoint};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -94,7 +94,7 @@ impl LiveCluster {
             Some(before) => before.with(assignment.clone()),
             None => {
                 self.connect_timeout.set(resource.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT));
-                MadeOf::new(resource.clone(), assignment.clone(), self.connect_options())
+                MadeOf::new(resource.clone(), assignment.clone(), self.connect_options(resource))
             }
         };
         let count = assignment.priorities.len().max(self.priorities.len());
@@ -127,10 +127,15 @@ impl LiveCluster {
     }
 
     /// How endpoints are connected to that are not secured.
-    fn connect_options(&self) -> ConnectOptions {
+    fn connect_options(&self, resource: &ClusterResource) -> ConnectOptions {
+        let family = match &resource.endpoints {
+            EndpointSource::Dns(dns) => dns.family,
+            _ => DnsFamily::default(),
+        };
         ConnectOptions {
             protocol: self.cluster.protocol,
             connect_timeout: self.connect_timeout.clone(),
+            family,
             keepalive: self.settings.keepalive,
             tls: false,
         }
@@ -246,7 +251,6 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::net::Dialer;
-    use crate::resource::cluster::EndpointSource;
     use crate::resource::endpoint::LocalityEndpoints;
     use std::time::Duration;
 

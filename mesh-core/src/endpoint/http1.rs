@@ -193,7 +193,11 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
     let connect = async {
         let io = environment
             .dialer
-            .dial(&endpoint.key.address, endpoint.key.options.connect_timeout.get())
+            .dial_family(
+                &endpoint.key.address,
+                endpoint.key.options.family,
+                endpoint.key.options.connect_timeout.get(),
+            )
             .await?;
         Ok::<_, BoxError>(handshake(io, environment).await?)
     };

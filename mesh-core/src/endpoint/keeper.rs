@@ -81,7 +81,7 @@ impl Endpoint {
         let _permit = self.environment.connects.acquire().await.map_err(|error| error.to_string())?;
         let limit = options.connect_timeout.get();
         let connect = async {
-            let io = self.environment.dialer.dial(&self.key.address, limit).await;
+            let io = self.environment.dialer.dial_family(&self.key.address, options.family, limit).await;
             let io = io.map_err(|error| error.to_string())?;
             match self.transport() {
                 Transport::Http1(http1) => http1.add(io, &self.environment).await,

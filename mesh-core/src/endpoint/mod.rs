@@ -25,7 +25,7 @@ use self::load::Load;
 use self::ready::{Readiness, ReadySet};
 use crate::clock::Clock;
 use crate::net::h2_driver::KeepAlive;
-use crate::net::{Address, Environment};
+use crate::net::{Address, DnsFamily, Environment};
 use crate::telemetry::events::Event;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -62,6 +62,8 @@ pub struct ConnectOptions {
     pub protocol: Protocol,
     /// How long a connection may take to be made, as the cluster says that knew the endpoint first.
     pub connect_timeout: ConnectTimeout,
+    /// Which addresses of a host name are connected to.
+    pub family: DnsFamily,
     /// When HTTP/2 connections are pinged.
     pub keepalive: KeepAlive,
     /// Whether TLS is asked for. There is no identity yet, so such connections fail.

@@ -1,11 +1,11 @@
 //! Dialling: an address to a byte stream, within a time limit.
 
-use super::{Address, Io};
+use super::{Address, DnsFamily, Io};
 use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +55,34 @@ impl Dialer {
 
     /// Connects to `address` within `timeout`.
     pub async fn dial(&self, address: &Address, timeout: Duration) -> io::Result<Io> {
+        self.dial_family(address, DnsFamily::default(), timeout).await
+    }
+
+    /// Connects to `address` within `timeout`, a host name by its addresses of `family`. By default, and for
+    /// [`DnsFamily::All`], the operating system knows best in which order they are tried.
+    pub async fn dial_family(
+        &self,
+        address: &Address,
+        family: DnsFamily,
+        timeout: Duration,
+    ) -> io::Result<Io> {
         let connect = async {
-            match &self.custom {
-                Some(custom) => custom.connect(address).await,
-                None => system(address).await,
+            match (address, family) {
+                (Address::Dns { host, port }, DnsFamily::V4 | DnsFamily::V6 | DnsFamily::V4First) => {
+                    let found = family.choose(&self.resolve(host).await?);
+                    let mut error = io::Error::new(
+                        io::ErrorKind::NotFound,
+                        format!("{host} has no address of the family that is asked for, {family:?}"),
+                    );
+                    for ip in found {
+                        match self.connect(&Address::Ip(SocketAddr::new(ip, *port))).await {
+                            Ok(io) => return Ok(io),
+                            Err(why) => error = why,
+                        }
+                    }
+                    Err(error)
+                }
+                _ => self.connect(address).await,
             }
         };
         match tokio::time::timeout(timeout, connect).await {
@@ -72,6 +96,13 @@ impl Dialer {
 }
 
 impl Dialer {
+    async fn connect(&self, address: &Address) -> io::Result<Io> {
+        match &self.custom {
+            Some(custom) => custom.connect(address).await,
+            None => system(address).await,
+        }
+    }
+
     /// The addresses of `host`, within [`RESOLVE_TIMEOUT`].
     pub async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let resolve = async {
@@ -148,6 +179,49 @@ mod tests {
         let error = dialer.dial(&address, Duration::from_secs(3)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(error.to_string().contains("example:80"), "{error}");
+    }
+
+    /// A host with addresses of both families, where somebody is at one of the first of each.
+    struct Both;
+
+    impl Connect for Both {
+        fn connect(&self, address: &Address) -> ConnectFuture {
+            let there = ["10.0.0.2:80", "[fd00::1]:80"].contains(&address.to_string().as_str());
+            let found = if there {
+                Ok(Io::new(tokio::io::empty()))
+            } else {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            };
+            let address = address.clone();
+            Box::pin(async move {
+                found.map_err(|error: io::Error| io::Error::new(error.kind(), address.to_string()))
+            })
+        }
+
+        fn resolve(&self, host: &str) -> ResolveFuture {
+            let all = ["fd00::1", "10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap());
+            let of_v6 = host == "six";
+            Box::pin(
+                async move { Ok(all.into_iter().filter(|ip: &IpAddr| !of_v6 || ip.is_ipv6()).collect()) },
+            )
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_dialled_by_its_addresses_of_the_family() {
+        let dialer = Dialer::custom(Both);
+        let dial = async |host: &str, family| {
+            let address = Address::host_port(host, 80);
+            dialer.dial_family(&address, family, DEFAULT_CONNECT_TIMEOUT).await.map(drop)
+        };
+        dial("both", DnsFamily::V4).await.unwrap();
+        dial("both", DnsFamily::V6).await.unwrap();
+        dial("six", DnsFamily::V4First).await.unwrap();
+        let error = dial("six", DnsFamily::V4).await.unwrap_err();
+        assert!(error.to_string().contains("six has no address of the family"), "{error}");
+        // Where nothing is asked for, the name goes to whoever connects.
+        let error = dial("both", DnsFamily::default()).await.unwrap_err();
+        assert_eq!(error.to_string(), "both:80");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod address;
 mod dial;
 mod environment;
+mod family;
 pub mod h2_driver;
 mod io;
 pub mod tls;
@@ -13,4 +14,5 @@ pub use self::dial::{
     RESOLVE_TIMEOUT, ResolveFuture,
 };
 pub use self::environment::{Environment, MAX_CONCURRENT_CONNECTS};
+pub use self::family::DnsFamily;
 pub use self::io::Io;

@@ -15,10 +15,9 @@ use mesh_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use super::cluster_type::{
-    DEFAULT_DNS_REFRESH, DnsFamily, DnsKind, DnsSource, EndpointSource, OriginalDestination,
-};
+pub use super::cluster_type::{DEFAULT_DNS_REFRESH, DnsKind, DnsSource, EndpointSource, OriginalDestination};
 pub use super::lb_policy::{LbPolicy, Localities, Picking};
+pub use crate::net::DnsFamily;
 
 /// The share of healthy endpoints below which health is ignored, in percent, where a cluster does not say (Envoy).
 pub const DEFAULT_PANIC_THRESHOLD: f64 = 50.0;

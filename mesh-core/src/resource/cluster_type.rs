@@ -5,7 +5,7 @@ use super::extension::{Config, Extension};
 use super::hcm::check_source;
 use super::invalid::{At, Checked, Invalid, duration};
 use super::strictness::Strictness;
-use crate::net::Address;
+use crate::net::{Address, DnsFamily};
 use crate::xds::name::is_federated;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::extensions::clusters;
@@ -58,22 +58,6 @@ pub enum DnsKind {
     Strict,
     /// Each name (Envoy `LOGICAL_DNS`).
     Logical,
-}
-
-/// Which addresses of a name are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DnsFamily {
-    /// Those of IPv6 if there are any, else those of IPv4 (Envoy `AUTO`).
-    #[default]
-    V6First,
-    /// Those of IPv4 only.
-    V4,
-    /// Those of IPv6 only.
-    V6,
-    /// Those of IPv4 if there are any, else those of IPv6.
-    V4First,
-    /// All.
-    All,
 }
 
 /// How the address that a caller means is found.
