@@ -8,8 +8,9 @@ use prost::Message;
 use serde_json::Value;
 
 /// Fields that are complained about because they are not there.
-const REQUIRED: [&str; 10] = [
+const REQUIRED: [&str; 11] = [
     "xds_servers",
+    "server_features",
     "server_uri",
     "channel_creds",
     "type",

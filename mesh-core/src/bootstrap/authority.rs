@@ -103,7 +103,7 @@ impl Authority {
         };
         let listener_template =
             ListenerTemplate::after(&own, &rest).map_err(|why| object.complain(field, why))?;
-        let servers = object.list("xds_servers")?.into_iter().map(Server::read).collect::<Result<_, _>>()?;
+        let servers = Server::read_list(&mut object)?;
         let fallback_on_reachability_only = object.flag("fallback_on_reachability_only")?;
         object.done();
         Ok(Self { listener_template, servers, fallback_on_reachability_only })

@@ -15,8 +15,7 @@ pub(super) fn parse(json: &str) -> Result<Bootstrap, Error> {
 fn read(json: &str, notes: &Notes) -> Result<Bootstrap, String> {
     let value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
     let mut document = notes.root(&value).object()?;
-    let servers: Vec<_> =
-        document.list("xds_servers")?.into_iter().map(Server::read).collect::<Result<_, _>>()?;
+    let servers = Server::read_list(&mut document)?;
     if servers.is_empty() {
         return Err(document.complain("xds_servers", "at least one control plane is needed"));
     }

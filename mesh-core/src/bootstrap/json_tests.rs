@@ -38,7 +38,7 @@ fn every_field_is_read() {
     assert!(features.ignore_resource_deletion && features.fail_on_data_errors && features.trusted_xds_server);
     assert!(features.resource_timer_is_transient_error && features.delta && features.sidecar);
     assert_eq!(second.credentials, ChannelCredentials::Insecure);
-    assert!(second.features.delta && !second.features.sidecar);
+    assert!(second.features.delta && second.features.sidecar);
     assert_eq!((bootstrap.node.cluster.as_str(), bootstrap.node.locality.zone.as_str()), ("c", "z"));
     assert_eq!(bootstrap.client_listener_template.name("a b"), "xdstp://a.example/t/a%20b");
     let (a, b) = (&bootstrap.authorities["a.example"], &bootstrap.authorities["b.example"]);
@@ -136,6 +136,23 @@ fn errors_lead_to_the_field() {
         (
             document(&format!(r#"{insecure}, "server_features": [1]"#), ""),
             "xds_servers[0].server_features[0]: a string is needed, not 1",
+        ),
+        (
+            r#"{"xds_servers": [
+                {"server_uri": "a:1", "channel_creds": [{"type": "insecure"}], "server_features": ["mesh.sidecar"]},
+                {"server_uri": "b:1", "channel_creds": [{"type": "insecure"}], "server_features": ["mesh.delta"]}
+            ]}"#
+            .to_owned(),
+            "xds_servers[1].server_features: \"mesh.sidecar\" is needed for all control planes of a list or for none",
+        ),
+        (
+            whole(
+                r#""authorities": {"a": {"xds_servers": [
+                    {"server_uri": "a:1", "channel_creds": [{"type": "insecure"}]},
+                    {"server_uri": "b:1", "channel_creds": [{"type": "insecure"}], "server_features": ["mesh.sidecar"]}
+                ]}}"#,
+            ),
+            "authorities.a.xds_servers[1].server_features: ",
         ),
         (whole(r#""client_default_listener_resource_name_template": "fixed""#), "has no %s"),
         (whole(r#""server_listener_resource_name_template": "fixed""#), "has no %s"),

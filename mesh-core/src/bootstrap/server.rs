@@ -1,7 +1,7 @@
 //! Whom to ask, and how.
 
 use super::credentials::{CallCredentials, ChannelCredentials, read_call, read_channel};
-use super::reader::{Item, stable_name};
+use super::reader::{Item, Object, stable_name};
 use crate::net::{Address, AddressError};
 
 /// A control plane.
@@ -84,7 +84,18 @@ impl Server {
         })
     }
 
-    pub(super) fn read(item: Item<'_>) -> Result<Self, String> {
+    /// Reads the control planes of one list. They stand in for each other, so all of them speak one dialect: what is asked
+    /// of a sidecar's is not what is asked of the others.
+    pub(super) fn read_list(object: &mut Object<'_>) -> Result<Vec<Self>, String> {
+        let mut servers = Vec::new();
+        for item in object.list("xds_servers")? {
+            let server = Self::read(item, servers.first())?;
+            servers.push(server);
+        }
+        Ok(servers)
+    }
+
+    fn read(item: Item<'_>, first: Option<&Self>) -> Result<Self, String> {
         let mut object = item.object()?;
         let mut server = Self::insecure(object.required_text("server_uri")?)
             .map_err(|error| object.complain("server_uri", error))?;
@@ -92,6 +103,10 @@ impl Server {
         server.call_credentials = read_call(&mut object, &server.credentials)?;
         for feature in object.list("server_features")? {
             server.features.add(feature.text()?);
+        }
+        if first.is_some_and(|first| first.features.sidecar != server.features.sidecar) {
+            let why = "\"mesh.sidecar\" is needed for all control planes of a list or for none: they stand in for each other";
+            return Err(object.complain("server_features", why));
         }
         object.done();
         Ok(server)
