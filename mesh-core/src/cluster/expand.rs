@@ -11,9 +11,9 @@ use std::sync::Arc;
 /// What is known of endpoints that are given as host names.
 #[derive(Debug)]
 pub enum Expanded {
-    /// Some names have not been looked up yet.
+    /// No name has been looked up yet.
     Pending,
-    /// The endpoints: an address each. Names that cannot be looked up have none.
+    /// The endpoints: an address each. Names that cannot be looked up, or have not been yet, have none.
     Endpoints(Arc<Assignment>),
     /// No name can be looked up, and why the first cannot.
     Failed(String),
@@ -38,20 +38,24 @@ pub fn hosts(source: &DnsSource) -> Vec<Arc<str>> {
 /// inherits what is said of the name (Envoy `STRICT_DNS`).
 #[must_use]
 pub fn expand(source: &DnsSource, names: &DnsNames) -> Expanded {
-    let hosts = hosts(source);
+    let mut endpoints = source.assignment.localities().flat_map(|locality| locality.endpoints.iter());
+    let mut known = endpoints.any(|endpoint| !matches!(endpoint.address, Address::Dns { .. }));
+    let mut pending = false;
     let mut failure = None;
-    let mut known = false;
-    for host in &hosts {
+    for host in &hosts(source) {
         match names.get(host) {
-            Lookup::Pending => return Expanded::Pending,
+            Lookup::Pending => pending = true,
             Lookup::Addresses(_) => known = true,
             Lookup::Failed(why) => {
                 failure.get_or_insert_with(|| format!("host {host} cannot be looked up: {why}"));
             }
         }
     }
-    if let (Some(why), false) = (failure, known) {
-        return Expanded::Failed(why);
+    // One name that hangs does not hold up the others.
+    match (known, pending, failure) {
+        (false, true, _) => return Expanded::Pending,
+        (false, false, Some(why)) => return Expanded::Failed(why),
+        _ => {}
     }
     let mut seen = HashSet::new();
     let priorities = source.assignment.priorities.iter().map(|localities| {
@@ -148,9 +152,16 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_waited_for_and_one_is_enough() {
+    fn one_name_is_enough() {
+        let with_address = source(&["a", "10.0.0.9"], DnsFamily::All);
         let source = source(&["a", "b"], DnsFamily::All);
-        assert!(matches!(expand(&source, &names(&[("a", Ok(&["10.0.0.1"]))])), Expanded::Pending));
+        assert!(matches!(expand(&source, &names(&[])), Expanded::Pending));
+        assert!(matches!(expand(&source, &names(&[("a", Err("SERVFAIL"))])), Expanded::Pending));
+        let hanging = expand(&source, &names(&[("a", Ok(&["10.0.0.1"]))]));
+        assert_eq!(labels(&hanging), ["10.0.0.1:80"], "while the other is looked up");
+        for unknown in [names(&[]), names(&[("a", Err("SERVFAIL"))])] {
+            assert_eq!(labels(&expand(&with_address, &unknown)), ["10.0.0.9:80"]);
+        }
         let one = names(&[("a", Ok(&["10.0.0.1"])), ("b", Err("SERVFAIL"))]);
         assert_eq!(labels(&expand(&source, &one)), ["10.0.0.1:80"]);
         let none = expand(&source, &names(&[("a", Err("NXDOMAIN")), ("b", Err("SERVFAIL"))]));
