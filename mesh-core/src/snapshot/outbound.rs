@@ -28,12 +28,23 @@ pub(super) struct Outbound {
 }
 
 /// What stands behind a destination.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Behind<'a> {
     /// Routes.
     Http(&'a HttpManager),
     /// Clusters, whatever is sent.
     Tcp(&'a TcpProxy),
+    /// Nobody knows: the listener of this name was refused.
+    Refused(Arc<str>),
+}
+
+/// What the control plane told of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told<'a> {
+    /// The listener.
+    Listener(&'a ServerListener),
+    /// What cannot be used.
+    Refused,
 }
 
 impl Outbound {
@@ -45,19 +56,21 @@ impl Outbound {
     }
 
     /// What stands behind the destination `name`, which is `host:port`.
-    pub(super) fn find<'a>(
-        &self,
-        name: &str,
-        get: impl Fn(&str) -> Option<&'a ServerListener>,
-    ) -> Option<Behind<'a>> {
-        let (host, port) = split(name);
-        let listeners = self.candidates(port).filter_map(|name| get(name));
-        behind(listeners, host, port, &self.domain)
+    pub(super) fn find<'a>(&self, name: &str, get: impl Fn(&str) -> Option<Told<'a>>) -> Option<Behind<'a>> {
+        let destination = Destination::new(name, &self.domain);
+        let found = self.candidates(destination.port).filter_map(|name| match get(name)? {
+            Told::Listener(listener) => destination.behind(listener),
+            Told::Refused => Some((Fit::Refused, Behind::Refused(name.clone()))),
+        });
+        first_best(found).map(|(_, behind)| behind)
     }
 
     /// Takes note of a listener, or of its end; the ports that it caught before or catches now, none of which may be the
     /// only ones concerned if it catches everything.
-    pub(super) fn note(&mut self, name: &Arc<str>, listener: Option<&ServerListener>) -> Concerned {
+    ///
+    /// Of one that was refused only the name is known, which istiod ends with the port: `10.96.0.1_8080`. Without one it
+    /// is taken to be for every port.
+    pub(super) fn note(&mut self, name: &Arc<str>, told: Option<Told<'_>>) -> Concerned {
         let mut ports = BTreeSet::new();
         let mut all = self.catch_all.remove(name);
         if let Some(port) = self.ports.remove(name) {
@@ -66,16 +79,22 @@ impl Outbound {
             }
             ports.insert(port);
         }
-        match listener.filter(|listener| listener.direction == Direction::Outbound) {
-            Some(listener) if listener.use_original_dst => {
-                all |= self.catch_all.insert(name.clone());
-            }
-            Some(listener) => {
-                if let Address::Ip(address) = listener.address {
-                    self.by_port.entry(address.port()).or_default().insert(name.clone());
-                    self.ports.insert(name.clone(), address.port());
-                    ports.insert(address.port());
-                }
+        let port = match told {
+            Some(Told::Listener(listener)) if listener.direction != Direction::Outbound => None,
+            Some(Told::Listener(listener)) if listener.use_original_dst => Some(None),
+            Some(Told::Listener(listener)) => match listener.address {
+                Address::Ip(address) => Some(Some(address.port())),
+                _ => None,
+            },
+            Some(Told::Refused) => Some(name.rsplit_once('_').and_then(|(_, port)| port.parse().ok())),
+            None => None,
+        };
+        match port {
+            Some(None) => all |= self.catch_all.insert(name.clone()),
+            Some(Some(port)) => {
+                self.by_port.entry(port).or_default().insert(name.clone());
+                self.ports.insert(name.clone(), port);
+                ports.insert(port);
             }
             None => {}
         }
@@ -103,80 +122,119 @@ pub(super) fn split(name: &str) -> (&str, u16) {
     parts.unwrap_or((name, DEFAULT_PORT))
 }
 
-/// What stands behind `host:port`, as `listeners` have it.
-fn behind<'a>(
-    listeners: impl Iterator<Item = &'a ServerListener>,
-    host: &str,
-    port: u16,
-    domain: &str,
-) -> Option<Behind<'a>> {
-    let spellings = spellings(host, domain);
-    let found = listeners.filter_map(|listener| {
-        let behind = action(listener)?;
-        Some((fit(listener, behind, &spellings, host, port)?, behind))
-    });
-    found.max_by_key(|(fit, _)| *fit).map(|(_, behind)| behind)
-}
-
 /// How well a listener fits a destination; greater is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// It takes what no other takes.
     CatchAll,
+    /// It would take something on the port, but was refused: nobody can tell what.
+    Refused,
     /// It takes every address of the port.
     Port,
-    /// It is the destination's own.
-    Own,
+    /// The destination is one of several that it leads to; whether it has an address of its own.
+    OneOf(bool),
+    /// It leads to the destination only; whether it has an address of its own.
+    Only(bool),
+    /// It takes the address that the destination is written as, and so many bits of it count.
+    Address(u8),
 }
 
-fn fit(
-    listener: &ServerListener,
-    behind: Behind<'_>,
-    spellings: &[String],
-    host: &str,
+/// A destination, and what it may be called.
+struct Destination<'a> {
+    ip: Option<IpAddr>,
     port: u16,
-) -> Option<Fit> {
-    if listener.use_original_dst {
-        return Some(Fit::CatchAll);
+    spellings: Vec<String>,
+    host: &'a str,
+}
+
+impl<'a> Destination<'a> {
+    fn new(name: &'a str, domain: &str) -> Self {
+        let (host, port) = split(name);
+        let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        Self { ip: literal.parse().ok(), port, spellings: spellings(host, domain), host }
     }
-    let Address::Ip(address) = listener.address else { return None };
-    let is = |name: &str| spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(name));
-    if host.parse::<IpAddr>().is_ok_and(|ip| ip == address.ip()) {
-        return Some(Fit::Own);
+
+    fn is(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(self.host)
+            || self.spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(name))
     }
-    let own = match behind {
-        Behind::Http(manager) => match &manager.routes {
-            RouteSource::Named(name) => {
-                name.rsplit_once(':').is_some_and(|(host, of)| of.parse() == Ok(port) && is(host))
+
+    /// What stands behind the destination by a listener, and how well that fits.
+    fn behind<'l>(&self, listener: &'l ServerListener) -> Option<(Fit, Behind<'l>)> {
+        // A chain for one port only is for connections to the proxy itself.
+        let open = |chain: &&FilterChain| {
+            let condition = &chain.condition;
+            &*condition.transport_protocol != "tls"
+                && condition.server_names.is_empty()
+                && condition.destination_port.is_none()
+        };
+        let chains = || listener.chains.iter().filter(open).chain(&listener.default_chain);
+        let http = chains().filter_map(|chain| match &chain.action {
+            ChainAction::Http(manager) => {
+                Some((self.fit(listener, chain, self.fit_http(manager))?, Behind::Http(manager)))
             }
-            RouteSource::Inline(_) => false,
-        },
-        Behind::Tcp(proxy) => proxy.clusters.iter().any(|(cluster, _)| service(cluster).is_some_and(is)),
-    };
-    match own {
-        true => Some(Fit::Own),
-        false => address.ip().is_unspecified().then_some(Fit::Port),
+            _ => None,
+        });
+        let best_http = first_best(http);
+        let is_http = best_http.is_some();
+        let tcp = chains().filter_map(|chain| match &chain.action {
+            // What is not HTTP after all goes there.
+            ChainAction::Tcp(_) if is_http && chain.condition.destinations.is_empty() => None,
+            ChainAction::Tcp(proxy) => {
+                Some((self.fit(listener, chain, self.fit_tcp(proxy))?, Behind::Tcp(proxy)))
+            }
+            _ => None,
+        });
+        first_best(best_http.into_iter().chain(tcp))
+    }
+
+    /// How well a chain fits, of which it is known by name whether it leads to the destination, and only there.
+    fn fit(&self, listener: &ServerListener, chain: &FilterChain, by_name: Option<Only>) -> Option<Fit> {
+        if listener.use_original_dst {
+            return Some(Fit::CatchAll);
+        }
+        let Address::Ip(address) = listener.address else { return None };
+        let own = !address.ip().is_unspecified();
+        let ranges = &chain.condition.destinations;
+        if let Some(ip) = self.ip {
+            let range = ranges.iter().filter(|range| range.contains(ip)).map(|range| range.len).max();
+            return match range {
+                Some(len) if !own || address.ip() == ip => Some(Fit::Address(len)),
+                None if ranges.is_empty() && address.ip() == ip => Some(Fit::Address(u8::MAX)),
+                None if ranges.is_empty() && !own => Some(Fit::Port),
+                _ => None,
+            };
+        }
+        match by_name {
+            Some(Only(true)) => Some(Fit::Only(own || !ranges.is_empty())),
+            Some(Only(false)) => Some(Fit::OneOf(own || !ranges.is_empty())),
+            // Addresses that the destination is not known to have.
+            None => (!own && ranges.is_empty()).then_some(Fit::Port),
+        }
+    }
+
+    fn fit_http(&self, manager: &HttpManager) -> Option<Only> {
+        let RouteSource::Named(name) = &manager.routes else { return None };
+        let (host, port) = name.rsplit_once(':')?;
+        (port.parse() == Ok(self.port) && self.is(host)).then_some(Only(true))
+    }
+
+    fn fit_tcp(&self, proxy: &TcpProxy) -> Option<Only> {
+        let ours = |(cluster, _): &&(Arc<str>, u32)| service(cluster).is_some_and(|host| self.is(host));
+        match proxy.clusters.iter().filter(ours).count() {
+            0 => None,
+            count => Some(Only(count == proxy.clusters.len())),
+        }
     }
 }
 
-/// What a listener does with connections that are not secured.
-fn action(listener: &ServerListener) -> Option<Behind<'_>> {
-    let plain = |chain: &&FilterChain| {
-        &*chain.condition.transport_protocol != "tls" && chain.condition.server_names.is_empty()
-    };
-    // A chain for one port only is for connections to the proxy itself.
-    let open = |chain: &&FilterChain| chain.condition.destination_port.is_none();
-    let chains = || listener.chains.iter().filter(plain).filter(open).chain(&listener.default_chain);
-    let http = chains().find_map(|chain| match &chain.action {
-        ChainAction::Http(manager) => Some(Behind::Http(manager)),
-        _ => None,
-    });
-    http.or_else(|| {
-        chains().find_map(|chain| match &chain.action {
-            ChainAction::Tcp(proxy) => Some(Behind::Tcp(proxy)),
-            _ => None,
-        })
-    })
+/// Whether something leads nowhere else.
+#[derive(Clone, Copy)]
+struct Only(bool);
+
+/// The best, and of several that are as good the first.
+fn first_best<'a>(found: impl Iterator<Item = (Fit, Behind<'a>)>) -> Option<(Fit, Behind<'a>)> {
+    found.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }
 
 /// The host in the name of a cluster: `outbound|9080|v1|reviews.default.svc.cluster.local`.
@@ -306,18 +364,24 @@ mod tests {
     }
 
     fn find(host: &str, port: u16) -> Option<String> {
-        let world = world();
+        find_among(&world(), host, port)
+    }
+
+    fn find_among(world: &[ServerListener], host: &str, port: u16) -> Option<String> {
         let mut outbound = Outbound::new(NODE);
-        for listener in &world {
-            outbound.note(&listener.name, Some(listener));
+        for listener in world {
+            outbound.note(&listener.name, Some(Told::Listener(listener)));
         }
-        let get = |name: &str| world.iter().find(|listener| *listener.name == *name);
+        let get = |name: &str| world.iter().find(|listener| *listener.name == *name).map(Told::Listener);
         outbound.find(&format!("{host}:{port}"), get).map(|behind| match behind {
             Behind::Http(manager) => match &manager.routes {
                 RouteSource::Named(name) => name.to_string(),
                 RouteSource::Inline(_) => "inline".to_owned(),
             },
-            Behind::Tcp(proxy) => proxy.clusters[0].0.to_string(),
+            Behind::Tcp(proxy) => {
+                proxy.clusters.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join(",")
+            }
+            Behind::Refused(name) => format!("{name} was refused"),
         })
     }
 
@@ -350,14 +414,100 @@ mod tests {
         let world = world();
         let mut outbound = Outbound::new(NODE);
         let name = world[0].name.clone();
-        assert_eq!(outbound.note(&name, Some(&world[0])), Concerned::Ports([8080].into()));
+        assert_eq!(outbound.note(&name, Some(Told::Listener(&world[0]))), Concerned::Ports([8080].into()));
         let moved = ServerListener { address: Address::host_port("0.0.0.0", 9090), ..world[0].clone() };
-        assert_eq!(outbound.note(&name, Some(&moved)), Concerned::Ports([8080, 9090].into()));
+        assert_eq!(outbound.note(&name, Some(Told::Listener(&moved))), Concerned::Ports([8080, 9090].into()));
         assert_eq!(outbound.candidates(8080).count(), 0);
-        assert_eq!(outbound.note(&world[3].name, Some(&world[3])), Concerned::All);
+        assert_eq!(outbound.note(&world[3].name, Some(Told::Listener(&world[3]))), Concerned::All);
         assert_eq!(outbound.candidates(1).count(), 1);
         assert_eq!(outbound.note(&world[3].name, None), Concerned::All);
         assert_eq!(outbound.note(&name, None), Concerned::Ports([9090].into()));
         assert_eq!(outbound.candidates(9090).count(), 0);
+    }
+
+    #[test]
+    fn hosts_that_share_a_port_have_their_own_chains() {
+        let within = |prefix: &str, len, mut chain: proto::FilterChain| {
+            chain.filter_chain_match = Some(proto::FilterChainMatch {
+                prefix_ranges: vec![core::CidrRange {
+                    address_prefix: prefix.to_owned(),
+                    prefix_len: Some(mesh_proto::google::protobuf::UInt32Value { value: len }),
+                }],
+                ..Default::default()
+            });
+            chain
+        };
+        let (a, b) = ("outbound|9000||a.example.com", "outbound|9000||b.example.com");
+        let chains = vec![
+            within("10.0.0.0", 8, forward(a)),
+            within("10.1.0.0", 16, forward(b)),
+            forward("PassthroughCluster"),
+        ];
+        let world = [decode(&listener("0.0.0.0", 9000, chains))];
+        let find = |host| find_among(&world, host, 9000).unwrap();
+        assert_eq!((find("a.example.com").as_str(), find("b.example.com").as_str()), (a, b));
+        assert_eq!((find("10.2.0.1").as_str(), find("10.1.0.1").as_str()), (a, b), "the longest range");
+        assert_eq!(find("11.0.0.1"), "PassthroughCluster");
+        assert_eq!(find("c.example.com"), "PassthroughCluster");
+    }
+
+    #[test]
+    fn a_share_of_anothers_calls_is_not_the_way_to_a_host() {
+        let (a, b) = ("outbound|9000||a.prod.svc.cluster.local", "outbound|9000||b.prod.svc.cluster.local");
+        let mut shared = forward(a);
+        let weight = |name: &str, weight| tcp::tcp_proxy::weighted_cluster::ClusterWeight {
+            name: name.to_owned(),
+            weight,
+            ..Default::default()
+        };
+        let clusters = tcp::tcp_proxy::WeightedCluster { clusters: vec![weight(a, 90), weight(b, 10)] };
+        let proxy = tcp::TcpProxy {
+            stat_prefix: "shared".to_owned(),
+            cluster_specifier: Some(tcp::tcp_proxy::ClusterSpecifier::WeightedClusters(clusters)),
+            ..Default::default()
+        };
+        shared.filters[0].config_type = Some(proto::filter::ConfigType::TypedConfig(pack_any(proxy)));
+        // In either order of their names.
+        for (of_a, of_b) in [("240.0.0.1", "240.0.0.2"), ("240.0.0.2", "240.0.0.1")] {
+            let mut world = vec![
+                decode(&listener(of_a, 9000, vec![shared.clone()])),
+                decode(&listener(of_b, 9000, vec![forward(b)])),
+            ];
+            assert_eq!(find_among(&world, "b.prod", 9000).unwrap(), b);
+            assert_eq!(find_among(&world, "a.prod", 9000).unwrap(), format!("{a},{b}"));
+            world.pop();
+            assert_eq!(
+                find_among(&world, "b.prod", 9000).unwrap(),
+                format!("{a},{b}"),
+                "better than nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_passed_by() {
+        let world = world();
+        let mut outbound = Outbound::new(NODE);
+        for name in ["240.0.0.2_3306", "virtual"] {
+            outbound.note(&name.into(), Some(Told::Refused));
+        }
+        assert_eq!(
+            outbound.note(&world[0].name, Some(Told::Listener(&world[0]))),
+            Concerned::Ports([8080].into())
+        );
+        outbound.note(&world[3].name, Some(Told::Listener(&world[3])));
+        let get = |name: &str| {
+            let listener = world.iter().find(|listener| *listener.name == *name && name != "240.0.0.2_3306");
+            Some(listener.map_or(Told::Refused, Told::Listener))
+        };
+        let refused = |name: &str| match outbound.find(name, get) {
+            Some(Behind::Refused(name)) => Some(name.to_string()),
+            _ => None,
+        };
+        assert_eq!(refused("db.prod:3306").unwrap(), "240.0.0.2_3306");
+        assert_eq!(refused("example.com:443").unwrap(), "virtual");
+        assert_eq!(refused("echo:8080"), None, "routes say what stands behind it");
+        let mended = outbound.note(&"240.0.0.2_3306".into(), Some(Told::Listener(&world[2])));
+        assert_eq!(mended, Concerned::Ports([3306].into()));
     }
 }

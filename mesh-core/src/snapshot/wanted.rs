@@ -1,12 +1,12 @@
 //! What the resources say about a target: its routes, or why it has none.
 
 use super::meant::by_name;
-use super::outbound::{Behind, Outbound};
+use super::outbound::{Behind, Outbound, Told};
 use super::target::{Fallback, Origin, StaticCluster, TargetSpec, everything_to};
 use crate::dialect::TimeLimits;
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::resource::cluster::{Cluster, EndpointSource};
-use crate::resource::listener::{HttpManager, Listener, RouteSource, ServerListener, TcpProxy};
+use crate::resource::listener::{HttpManager, Listener, RouteSource, TcpProxy};
 use crate::resource::route::{Forward, RouteConfig, WeightedCluster};
 use crate::resource::{Kind, Resource};
 use crate::xds::cache::{Absence, State};
@@ -73,6 +73,7 @@ pub(super) fn wanted(
                 own.passed_through.get_or_insert_with(|| pass_through(&spec.name)).wanted()
             }
         },
+        Standing::Lost(why) => Wanted::Failure(Failure::new(ErrorKind::Missing, why)),
         Standing::Refused(why) => Wanted::Failure(Failure::new(ErrorKind::Rejected, why)),
     }
 }
@@ -84,6 +85,8 @@ enum Standing<'a> {
     Tcp(&'a TcpProxy),
     /// There is no such listener, and why.
     Nothing(String),
+    /// Nobody can tell whether there is such a listener, and why. What may be in the mesh must not pass it by.
+    Lost(String),
     /// It is not what it should be, and why.
     Refused(String),
 }
@@ -95,6 +98,7 @@ fn standing<'a>(spec: &TargetSpec, outbound: &Outbound, client: &'a Client<Kind>
             return match outbound.find(&spec.name, |name| server_listener(client, name)) {
                 Some(Behind::Http(manager)) => Standing::Http(manager),
                 Some(Behind::Tcp(proxy)) => Standing::Tcp(proxy),
+                Some(Behind::Refused(name)) => Standing::Refused(refusal(client, &name)),
                 None if client.lists_all(Kind::Listener) => {
                     Standing::Nothing(format!("no Listener of the control plane takes {}", spec.name))
                 }
@@ -118,19 +122,41 @@ fn standing<'a>(spec: &TargetSpec, outbound: &Outbound, client: &'a Client<Kind>
         (State::Pending, None) => Standing::Unknown,
         // It may be on its way; only who has another place to go does not wait.
         (State::Absent(Absence::Unlisted), _) if fallback == Fallback::Refuse => Standing::Unknown,
-        (State::Absent(_), _) => Standing::Nothing(format!("Listener {name} {}", entry.trouble())),
+        (State::Absent(absence), _) => {
+            let why = format!("Listener {name} {}", entry.trouble());
+            match absence {
+                Absence::Unlisted | Absence::NotFound | Absence::Deleted | Absence::TimedOut => {
+                    Standing::Nothing(why)
+                }
+                Absence::Unanswered
+                | Absence::Expired
+                | Absence::Failed
+                | Absence::Malformed
+                | Absence::OtherKind
+                | Absence::UnknownAuthority => Standing::Lost(why),
+            }
+        }
     }
 }
 
 /// A listener that has an address.
-pub(super) fn server_listener<'a>(client: &'a Client<Kind>, name: &str) -> Option<&'a ServerListener> {
-    match client.get(Kind::Listener, name)?.value()? {
-        Resource::Listener(listener) => match &**listener {
-            Listener::Server(server) => Some(server),
+pub(super) fn server_listener<'a>(client: &'a Client<Kind>, name: &str) -> Option<Told<'a>> {
+    let entry = client.get(Kind::Listener, name)?;
+    match entry.value() {
+        Some(Resource::Listener(listener)) => match &**listener {
+            Listener::Server(server) => Some(Told::Listener(server)),
             Listener::Api(_) => None,
         },
-        _ => None,
+        Some(_) => None,
+        None => entry.rejection.is_some().then_some(Told::Refused),
     }
+}
+
+/// Why a listener was refused.
+fn refusal(client: &Client<Kind>, name: &str) -> String {
+    let entry = client.get(Kind::Listener, name);
+    let reason = entry.and_then(|entry| entry.rejection.as_ref()).map(|rejection| rejection.reason.as_str());
+    format!("Listener {name} was refused: {}", reason.unwrap_or_default())
 }
 
 /// To the clusters of a proxy for bytes, without a limit in time.

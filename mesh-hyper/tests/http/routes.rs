@@ -8,10 +8,15 @@ use mesh_core::error::Chain;
 use mesh_core::{Kind, Mesh};
 use mesh_hyper::{Client, UnknownHosts};
 use mesh_proto::envoy::config::route::v3 as route;
-use mesh_testkit::ads::Resources;
+use mesh_proto::envoy::service::discovery::v3::{
+    DiscoveryRequest, DiscoveryResponse, ResourceError, ResourceName,
+};
+use mesh_proto::google::rpc::Status;
+use mesh_testkit::ads::{Resources, Script};
 use mesh_testkit::backend::{Backend, Behavior};
 use mesh_testkit::net::VirtualNet;
 use mesh_testkit::resources as r;
+use prost::Message;
 use std::time::Duration;
 
 const HOST: &str = "reviews:9080";
@@ -82,6 +87,52 @@ async fn an_unknown_host_is_passed_through_or_refused() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(get(&world.client, "http://example.org/x").await.unwrap().starts_with("10.0.0."));
     assert!(get(&strict, "http://example.org/x").await.unwrap().starts_with("10.0.0."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_control_plane_may_know_is_not_passed_through() {
+    let (script, mut streams) = Script::new();
+    tokio::spawn(async move {
+        while let Some(mut stream) = streams.recv().await {
+            let mut asked = Vec::new();
+            while let Some(Ok(request)) = stream.requests.recv().await.map(DiscoveryRequest::decode) {
+                if request.resource_names == asked {
+                    continue;
+                }
+                asked = request.resource_names;
+                // It may not say anything about the one, and has none of the others.
+                let denied = asked.iter().filter(|name| *name == "denied.example:80");
+                let error = |name: &String| ResourceError {
+                    resource_name: Some(ResourceName { name: name.clone(), ..Default::default() }),
+                    error_detail: Some(Status {
+                        code: 7,
+                        message: "not for you".to_owned(),
+                        ..Default::default()
+                    }),
+                };
+                let answer = DiscoveryResponse {
+                    type_url: request.type_url,
+                    nonce: asked.len().to_string(),
+                    resource_errors: denied.map(error).collect(),
+                    ..Default::default()
+                };
+                if stream.responses.send(answer.encode_to_vec().into()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let net = VirtualNet::default();
+    let mesh = Mesh::builder().control_plane(script).dialer(net.dialer()).build().unwrap();
+    let client = Client::new(&mesh);
+    let denied = Backend::http1("denied", net.listen("denied.example:80"));
+    let _other = Backend::http1("other", net.listen("other.example:80"));
+    assert_eq!(get(&client, "http://other.example/").await.unwrap(), "other /");
+    let error = get(&client, "http://denied.example/").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Missing);
+    let text = Chain(&error).to_string();
+    assert!(text.contains("Listener denied.example:80") && text.contains("not for you"), "{text}");
+    assert_eq!(denied.seen().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
