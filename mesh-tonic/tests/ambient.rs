@@ -137,7 +137,8 @@ async fn a_control_plane_that_is_away_is_named_where_endpoints_are_missing() {
     world.net.refuse("10.0.0.1:80");
     backends.remove(0).kill();
     let why = obstacle(&channel).await;
-    assert!(why.contains("; the control plane: connection refused"), "{why}");
+    let who = format!("; the control plane: {CONTROL_PLANE}: connection refused");
+    assert!(why.contains(&who), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
