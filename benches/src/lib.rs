@@ -37,6 +37,7 @@ pub fn members(count: usize) -> Members {
         family: Default::default(),
         keepalive: Default::default(),
         tls: false,
+        unsupported: None,
     });
     let key = |number| EndpointKey {
         address: Address::parse(&address(number)).expect("an address"),

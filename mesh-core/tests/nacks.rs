@@ -17,6 +17,7 @@ use mesh_proto::envoy::extensions::filters::http::rbac::v3 as rbac_filter;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use mesh_proto::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 use mesh_proto::envoy::extensions::load_balancing_policies as policies;
+use mesh_proto::envoy::extensions::transport_sockets::http_11_proxy::v3::Http11ProxyUpstreamTransport;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
 use mesh_proto::envoy::r#type::v3::{FractionalPercent, Percent};
@@ -299,6 +300,8 @@ fn server_tls(change: impl FnOnce(&mut tls::DownstreamTlsContext)) -> listener::
     server(vec![chain(|chain| chain.transport_socket = socket)])
 }
 
+const HTTP11_PROXY: &str = "envoy.extensions.transport_sockets.http_11_proxy.v3.Http11ProxyUpstreamTransport";
+
 fn socket(config: Any) -> Option<core::TransportSocket> {
     let config_type = Some(core::transport_socket::ConfigType::TypedConfig(config));
     Some(core::TransportSocket { name: "envoy.transport_sockets.tls".into(), config_type })
@@ -418,6 +421,18 @@ fn listeners_of_servers() {
                 matching(|m| m.transport_protocol = "tls".into()),
                 matching(|m| m.transport_protocol = "raw_buffer".into()),
             ]),
+            GOOD,
+        ),
+        row(
+            "2.3 a listener within Envoy",
+            listener::Listener {
+                name: "x".into(),
+                listener_specifier: Some(listener::listener::ListenerSpecifier::InternalListener(
+                    Default::default(),
+                )),
+                filter_chains: vec![listener::FilterChain::default()],
+                ..Default::default()
+            },
             GOOD,
         ),
         row(
@@ -1217,8 +1232,62 @@ fn transport_sockets() {
         ),
         row(
             "2.5 no roots",
-            upstream(|c| validation(c).ca_certificate_provider_instance = None),
+            upstream(|c| common(c).validation_context_type = None),
             "transport_socket.typed_config.common_tls_context: ",
+        ),
+        row(
+            "2.5 names, but no roots",
+            upstream(|c| {
+                validation(c).ca_certificate_provider_instance = None;
+                validation(c).match_typed_subject_alt_names = vec![tls::SubjectAltNameMatcher {
+                    san_type: 2,
+                    matcher: Some(matcher::StringMatcher {
+                        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact("a".into())),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                }];
+            }),
+            "transport_socket.typed_config.common_tls_context: ",
+        ),
+        // A departure: it is Istio's `insecureSkipVerify`. The cluster stands, its connections fail.
+        row("2.5 any certificate", upstream(|c| validation(c).ca_certificate_provider_instance = None), GOOD),
+        // Departures: connections fail only where such a socket is needed.
+        row(
+            "2.5 proxy protocol",
+            cluster_with(|cluster| {
+                let message =
+                    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+                cluster.transport_socket = socket(any(message, &()));
+            }),
+            GOOD,
+        ),
+        row(
+            "2.5 another socket for some endpoints",
+            cluster_with(|cluster| {
+                cluster.transport_socket_matches = vec![cluster::cluster::TransportSocketMatch {
+                    name: "hbone".into(),
+                    transport_socket: socket(any("example.Socket", &())),
+                    ..Default::default()
+                }];
+            }),
+            GOOD,
+        ),
+        row(
+            "2.5 a proxy of HTTP around nothing",
+            cluster_with(|cluster| cluster.transport_socket = socket(any(HTTP11_PROXY, &()))),
+            GOOD,
+        ),
+        row(
+            "2.5 a proxy of HTTP around another socket",
+            cluster_with(|cluster| {
+                let proxy = Http11ProxyUpstreamTransport {
+                    transport_socket: socket(any("example.Socket", &())),
+                    ..Default::default()
+                };
+                cluster.transport_socket = socket(any(HTTP11_PROXY, &proxy));
+            }),
+            "transport_socket.typed_config.transport_socket.typed_config: \"example.Socket\"",
         ),
         row(
             "2.5 provider without an instance",
@@ -1308,6 +1377,19 @@ fn socket_of(endpoint: &mut endpoint::LbEndpoint) -> &mut core::SocketAddress {
     }
 }
 
+/// As ambient workloads have them.
+fn internal_endpoint() -> endpoint::LbEndpoint {
+    use core::envoy_internal_address::AddressNameSpecifier::ServerListenerName;
+    use endpoint::lb_endpoint::HostIdentifier;
+    let internal = core::EnvoyInternalAddress {
+        address_name_specifier: Some(ServerListenerName("connect_originate".into())),
+        endpoint_id: "10.0.0.1:80".into(),
+    };
+    let address = core::Address { address: Some(core::address::Address::EnvoyInternalAddress(internal)) };
+    let endpoint = endpoint::Endpoint { address: Some(address), ..Default::default() };
+    endpoint::LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..Default::default() }
+}
+
 /// A priority for each list of endpoints.
 fn assignment_of(priorities: Vec<Vec<endpoint::LbEndpoint>>) -> endpoint::ClusterLoadAssignment {
     let endpoints = (0..).zip(priorities).map(|(priority, lb_endpoints)| endpoint::LocalityLbEndpoints {
@@ -1354,6 +1436,7 @@ fn assignments() {
     check(vec![
         row("2.6 good", assignment_of(vec![one()]), GOOD),
         row("2.6 no endpoints", assignment_of(vec![]), GOOD),
+        row("2.6 an endpoint within Envoy", assignment_of(vec![vec![internal_endpoint()]]), GOOD),
         row("2.6 two priorities", with(|_| ()), GOOD),
         row(
             "2.6 gap between priorities",

@@ -231,6 +231,51 @@ async fn a_cluster_that_leads_back_to_itself_fails_its_calls_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_fails_that_can_be_reached_by_envoy_only() {
+    use mesh_proto::envoy::config::core::v3 as core;
+    let socket = |message: &str| core::TransportSocket {
+        name: "s".to_owned(),
+        config_type: Some(core::transport_socket::ConfigType::TypedConfig(
+            mesh_proto::google::protobuf::Any {
+                type_url: format!("type.googleapis.com/{message}"),
+                ..Default::default()
+            },
+        )),
+    };
+    // As istiod marks the endpoints of ambient workloads, beside one of another kind.
+    let label = |key: &str| {
+        let text = mesh_proto::google::protobuf::value::Kind::StringValue("yes".to_owned());
+        let value = mesh_proto::google::protobuf::Value { kind: Some(text) };
+        mesh_proto::google::protobuf::Struct { fields: [(key.to_owned(), value)].into() }
+    };
+    let world = World::default();
+    let _plain = world.backend("10.0.0.1:80");
+    let mut endpoints = assignment("c", &["10.0.0.1:80", "10.0.0.2:80"]);
+    endpoints.endpoints[0].lb_endpoints[1].metadata = Some(core::Metadata {
+        filter_metadata: [("envoy.transport_socket_match".to_owned(), label("tunnel"))].into(),
+        ..Default::default()
+    });
+    let hbone = proto::cluster::TransportSocketMatch {
+        name: "hbone".to_owned(),
+        r#match: Some(label("tunnel")),
+        transport_socket: Some(socket(
+            "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        )),
+    };
+    let ambient = proto::Cluster { transport_socket_matches: vec![hbone], ..cluster("c") };
+    world.control.set([any(&ambient), any(&endpoints)]);
+    world.route("c");
+    assert_eq!(everybody(&channel(&world)).await, ["10.0.0.1:80"]);
+
+    let message = "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+    world.control.set([any(&proto::Cluster { transport_socket: Some(socket(message)), ..cluster("c") })]);
+    sleep(Duration::from_secs(1)).await;
+    let why = who(&channel(&world)).await.unwrap_err();
+    assert!(why.contains(message), "{why}");
+    assert_eq!(world.control.nacks(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_passed_through_for_a_target_that_does_not_allow_it() {
     let world = World::default();
     let original = proto::Cluster {

@@ -238,6 +238,7 @@ pub(crate) mod tests {
                 family: Default::default(),
                 keepalive: Default::default(),
                 tls: false,
+                unsupported: None,
             }),
         }
     }

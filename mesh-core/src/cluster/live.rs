@@ -11,7 +11,8 @@ use crate::net::{Address, DEFAULT_CONNECT_TIMEOUT, DnsFamily, Environment};
 use crate::policy::retry_budget::{RetryBudget, RetryBudgetConfig};
 use crate::resource::cluster::{Cluster as ClusterResource, EndpointSource};
 use crate::resource::endpoint::{Assignment, Health, LbEndpoint};
-use std::collections::HashSet;
+use crate::resource::tls::TransportSocket;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
@@ -138,6 +139,7 @@ impl LiveCluster {
             family,
             keepalive: self.settings.keepalive,
             tls: false,
+            unsupported: None,
         }
     }
 
@@ -156,6 +158,8 @@ struct MadeOf {
     /// How endpoints are connected to that are not secured, and how those that are; shared by the endpoints.
     plain: OnceLock<Arc<ConnectOptions>>,
     secured: OnceLock<Arc<ConnectOptions>>,
+    /// And those that cannot be connected to, for each way that is not known.
+    unsupported: BTreeMap<Arc<str>, Arc<ConnectOptions>>,
 }
 
 /// An endpoint that may be given requests, and how it is connected to.
@@ -167,7 +171,13 @@ struct Member<'a> {
 
 impl MadeOf {
     fn new(resource: Arc<ClusterResource>, assignment: Arc<Assignment>, options: ConnectOptions) -> Self {
-        Self { resource, assignment, options, plain: OnceLock::new(), secured: OnceLock::new() }
+        let transport = &resource.transport;
+        let sockets = transport.matches.iter().map(|found| &found.socket).chain([&transport.otherwise]);
+        let unsupported = sockets.filter_map(TransportSocket::unsupported).map(|why| {
+            (why.clone(), Arc::new(ConnectOptions { unsupported: Some(why.clone()), ..options.clone() }))
+        });
+        let unsupported = unsupported.collect();
+        Self { resource, assignment, options, plain: OnceLock::new(), secured: OnceLock::new(), unsupported }
     }
 
     /// The same with other endpoints.
@@ -176,7 +186,11 @@ impl MadeOf {
     }
 
     /// How endpoints are connected to.
-    fn options(&self, tls: bool) -> &Arc<ConnectOptions> {
+    fn options(&self, socket: &TransportSocket) -> &Arc<ConnectOptions> {
+        if let Some(options) = socket.unsupported().and_then(|why| self.unsupported.get(why)) {
+            return options;
+        }
+        let tls = socket.is_tls();
         let shared = if tls { &self.secured } else { &self.plain };
         shared.get_or_init(|| Arc::new(ConnectOptions { tls, ..self.options.clone() }))
     }
@@ -190,13 +204,12 @@ impl MadeOf {
     /// Those of some endpoints that may be given requests.
     fn members<'a>(&'a self, pieces: &[&'a Arc<[LbEndpoint]>]) -> Vec<Member<'a>> {
         let transport = &self.resource.transport;
-        let all = transport.matches.is_empty().then(|| transport.otherwise.is_tls());
+        let all = transport.matches.is_empty().then_some(&transport.otherwise);
         let endpoints = pieces.iter().flat_map(|piece| piece.iter());
         let healthy = endpoints.filter(|endpoint| endpoint.health == Health::Healthy);
-        let is_tls = |endpoint: &'_ LbEndpoint| {
-            all.unwrap_or_else(|| transport.select(endpoint.metadata.as_deref()).is_tls())
-        };
-        healthy.map(|endpoint| Member { endpoint, options: self.options(is_tls(endpoint)) }).collect()
+        let socket =
+            |endpoint: &LbEndpoint| all.unwrap_or_else(|| transport.select(endpoint.metadata.as_deref()));
+        healthy.map(|endpoint| Member { endpoint, options: self.options(socket(endpoint)) }).collect()
     }
 }
 

@@ -201,7 +201,9 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
             .await?;
         Ok::<_, BoxError>(handshake(io, environment).await?)
     };
-    let result = if endpoint.key.options.tls {
+    let result = if let Some(why) = &endpoint.key.options.unsupported {
+        Err(why.to_string().into())
+    } else if endpoint.key.options.tls {
         Err("the cluster asks for TLS, and this process has no identity to secure the connection with".into())
     } else {
         connect.await

@@ -72,6 +72,9 @@ impl Endpoint {
     /// Makes one connection.
     async fn connect(self: &Arc<Self>) -> Result<(), String> {
         let options = &self.key.options;
+        if let Some(why) = &options.unsupported {
+            return Err(why.to_string());
+        }
         if options.tls {
             let why =
                 "the cluster asks for TLS, and this process has no identity to secure the connection with";

@@ -68,6 +68,8 @@ pub struct ConnectOptions {
     pub keepalive: KeepAlive,
     /// Whether TLS is asked for. There is no identity yet, so such connections fail.
     pub tls: bool,
+    /// Why no connection can be made as the cluster asks for; none if one can.
+    pub unsupported: Option<Arc<str>>,
 }
 
 /// How long a connection may take to be made: shared by the endpoints of a cluster, which may change it. That makes no endpoint

@@ -19,6 +19,8 @@ pub enum Address {
     },
     /// A Unix domain socket.
     Unix(Arc<Path>),
+    /// A listener within Envoy, and what is to be told to it: `LISTENER/ENDPOINT`. Nobody else can connect to it.
+    Internal(Arc<str>),
 }
 
 /// Why a text is not an address.
@@ -88,7 +90,7 @@ impl Address {
     #[must_use]
     pub fn authority(&self) -> String {
         match self {
-            Self::Unix(_) => "localhost".to_owned(),
+            Self::Unix(_) | Self::Internal(_) => "localhost".to_owned(),
             other => other.to_string(),
         }
     }
@@ -110,6 +112,7 @@ impl fmt::Display for Address {
             Self::Ip(address) => address.fmt(f),
             Self::Dns { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Internal(name) => write!(f, "envoy_internal:{name}"),
         }
     }
 }

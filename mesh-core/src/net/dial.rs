@@ -141,6 +141,10 @@ async fn system(address: &Address) -> io::Result<Io> {
         }
         #[cfg(unix)]
         Address::Unix(path) => Ok(Io::Unix(UnixStream::connect(path).await?)),
+        Address::Internal(_) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it is a listener within Envoy, which nothing else can connect to",
+        )),
         #[cfg(not(unix))]
         Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets here")),
     }

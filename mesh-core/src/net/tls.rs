@@ -86,7 +86,7 @@ impl TlsFiles {
             (Some(name), _) => name.to_string(),
             (None, Address::Ip(ip)) => return Ok(ip.ip().into()),
             (None, Address::Dns { host, .. }) => host.to_string(),
-            (None, Address::Unix(_)) => "localhost".to_owned(),
+            (None, Address::Unix(_) | Address::Internal(_)) => "localhost".to_owned(),
         };
         ServerName::try_from(text.clone())
             .map_err(|_| format!("{text:?} cannot be the name in a certificate; set \"mesh.server_name\""))

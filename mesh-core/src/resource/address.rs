@@ -39,8 +39,13 @@ pub(super) fn from_proto(proto: Option<&proto::Address>) -> Checked<Address> {
             Ok(Address::Unix(std::path::Path::new(&pipe.path).into()))
         }
         Some(Specifier::Pipe(_)) => Err(Invalid::new("must not be empty")).at("path").at("pipe"),
-        Some(Specifier::EnvoyInternalAddress(_)) => {
-            Err(Invalid::new("is not supported")).at("envoy_internal_address")
+        // Only Envoy can connect to it, which others of the same list need not suffer from.
+        Some(Specifier::EnvoyInternalAddress(internal)) => {
+            use proto::envoy_internal_address::AddressNameSpecifier::ServerListenerName;
+            let listener =
+                internal.address_name_specifier.as_ref().map(|ServerListenerName(name)| name.as_str());
+            let name = format!("{}/{}", listener.unwrap_or_default(), internal.endpoint_id);
+            Ok(Address::Internal(name.into()))
         }
         None => Err(Invalid::new("is missing")),
     }

@@ -17,6 +17,7 @@ use crate::net::Address;
 use mesh_proto::envoy::config::core::v3::{CidrRange, TrafficDirection};
 use mesh_proto::envoy::config::listener::v3 as proto;
 use mesh_proto::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
+use proto::listener::ListenerSpecifier;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -118,7 +119,8 @@ pub struct TcpProxy {
 
 impl ServerListener {
     pub(super) fn from_proto(proto: &proto::Listener, providers: &CertificateProviders) -> Checked<Self> {
-        if proto.address.is_none() {
+        let internal = matches!(proto.listener_specifier, Some(ListenerSpecifier::InternalListener(_)));
+        if proto.address.is_none() && !internal {
             return Err(Invalid::new("a listener needs an api_listener or an address"));
         }
         let direction = match TrafficDirection::try_from(proto.traffic_direction) {
@@ -128,10 +130,14 @@ impl ServerListener {
         };
         let use_original_dst = proto.use_original_dst.as_ref().is_some_and(|flag| flag.value);
         let strictness = match direction {
-            Direction::Unsaid => Strictness::Strict,
+            // One within Envoy is no gRPC server's.
+            Direction::Unsaid if !internal => Strictness::Strict,
             _ => Strictness::Lenient,
         };
-        let address = address::from_proto(proto.address.as_ref()).at("address")?;
+        let address = match internal {
+            true => Address::Internal(proto.name.as_str().into()),
+            false => address::from_proto(proto.address.as_ref()).at("address")?,
+        };
         if strictness == Strictness::Strict {
             if !proto.listener_filters.is_empty() {
                 return Err(Invalid::new("is not supported")).at("listener_filters");

@@ -7,6 +7,7 @@ use super::providers::CertificateProviders;
 use super::tls_context::TlsContext;
 use mesh_proto::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use mesh_proto::envoy::config::core::v3::{TransportSocket as Proto, transport_socket::ConfigType};
+use mesh_proto::envoy::extensions::transport_sockets::http_11_proxy::v3::Http11ProxyUpstreamTransport;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -15,6 +16,21 @@ use std::sync::Arc;
 const SOCKET_MATCH: &str = "envoy.transport_socket_match";
 /// The longest server name that TLS can carry (gRFC A101).
 const MAX_SNI: usize = 255;
+
+/// Istio's `proxyProtocol`. The cluster is kept, so that its failure is told to who calls it.
+const PROXY_PROTOCOL: &str =
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+/// A socket around another, for requests through a proxy.
+const HTTP11_PROXY: &str = "envoy.extensions.transport_sockets.http_11_proxy.v3.Http11ProxyUpstreamTransport";
+
+/// What becomes of a socket that is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// It refuses the cluster (gRFC A29).
+    Refused,
+    /// It fails the connections that need it; others do not. istiod adds one for ambient workloads to every cluster.
+    Kept,
+}
 
 /// Whether and how the connections to a cluster's endpoints are secured.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +60,8 @@ pub enum TransportSocket {
     Plain,
     /// By TLS.
     Tls(Arc<UpstreamTls>),
+    /// In a way that is not known here, and which: such connections fail.
+    Unsupported(Arc<str>),
 }
 
 /// TLS to an endpoint.
@@ -81,15 +99,20 @@ impl TransportSockets {
                 Ok(SocketMatch {
                     name: proto.name.as_str().into(),
                     criteria: proto.r#match.clone().map(metadata::map).unwrap_or_default(),
-                    socket: TransportSocket::from_proto(proto.transport_socket.as_ref(), providers)
-                        .at("transport_socket")?,
+                    socket: TransportSocket::from_proto(
+                        proto.transport_socket.as_ref(),
+                        providers,
+                        Unknown::Kept,
+                    )
+                    .at("transport_socket")?,
                 })
             };
             read().at_index("transport_socket_matches", index)
         });
         Ok(Self {
             matches: matches.collect::<Checked<_>>()?,
-            otherwise: TransportSocket::from_proto(otherwise, providers).at("transport_socket")?,
+            otherwise: TransportSocket::from_proto(otherwise, providers, Unknown::Refused)
+                .at("transport_socket")?,
         })
     }
 
@@ -106,7 +129,11 @@ impl TransportSockets {
 }
 
 impl TransportSocket {
-    fn from_proto(proto: Option<&Proto>, providers: &CertificateProviders) -> Checked<Self> {
+    fn from_proto(
+        proto: Option<&Proto>,
+        providers: &CertificateProviders,
+        unknown: Unknown,
+    ) -> Checked<Self> {
         let Some(proto) = proto else { return Ok(Self::Plain) };
         let Some(ConfigType::TypedConfig(any)) = &proto.config_type else {
             return Err(Invalid::new("is missing")).at("typed_config");
@@ -116,7 +143,21 @@ impl TransportSocket {
             match config.extension() {
                 Some(Extension::RawBuffer) => Ok(Self::Plain),
                 Some(Extension::UpstreamTls) => {
-                    Ok(Self::Tls(Arc::new(UpstreamTls::from_proto(&config.decode()?, providers)?)))
+                    let proto = config.decode()?;
+                    if accepts_anyone(&proto) {
+                        let why = "TLS that accepts any certificate (insecureSkipVerify) is not supported";
+                        return Ok(Self::Unsupported(why.into()));
+                    }
+                    Ok(Self::Tls(Arc::new(UpstreamTls::from_proto(&proto, providers)?)))
+                }
+                _ if config.message == HTTP11_PROXY => {
+                    // gRFC A86: without the address of a proxy in the metadata it is the socket within.
+                    let proxy: Http11ProxyUpstreamTransport = config.decode()?;
+                    Self::from_proto(proxy.transport_socket.as_ref(), providers, unknown)
+                        .at("transport_socket")
+                }
+                _ if unknown == Unknown::Kept || config.message == PROXY_PROTOCOL => {
+                    Ok(Self::Unsupported(format!("{:?} is not supported", config.message).into()))
                 }
                 _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),
             }
@@ -124,11 +165,28 @@ impl TransportSocket {
         read().at("typed_config")
     }
 
+    /// Why such connections fail; none if they do not for this.
+    #[must_use]
+    pub fn unsupported(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Unsupported(why) => Some(why),
+            _ => None,
+        }
+    }
+
     /// Whether connections are secured by TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+}
+
+/// Whether the certificates to accept are given as all there are, rather than not given.
+fn accepts_anyone(proto: &proto::UpstreamTlsContext) -> bool {
+    use proto::common_tls_context::ValidationContextType as Type;
+    let context =
+        proto.common_tls_context.as_ref().and_then(|context| context.validation_context_type.as_ref());
+    matches!(context, Some(Type::ValidationContext(validation)) if *validation == Default::default())
 }
 
 impl UpstreamTls {

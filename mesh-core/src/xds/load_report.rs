@@ -272,6 +272,14 @@ fn address_to_proto(address: &Address) -> core::Address {
     let specifier = match address {
         Address::Ip(address) => socket(address.ip().to_string(), address.port()),
         Address::Dns { host, port } => socket(host.to_string(), *port),
+        Address::Internal(name) => {
+            use core::envoy_internal_address::AddressNameSpecifier::ServerListenerName;
+            let (listener, endpoint) = name.split_once('/').unwrap_or((name, ""));
+            Specifier::EnvoyInternalAddress(core::EnvoyInternalAddress {
+                address_name_specifier: Some(ServerListenerName(listener.to_owned())),
+                endpoint_id: endpoint.to_owned(),
+            })
+        }
         Address::Unix(path) => {
             Specifier::Pipe(core::Pipe { path: path.to_string_lossy().into_owned(), ..Default::default() })
         }

@@ -4,8 +4,7 @@ use super::messages;
 
 messages! {
     ADDRESS = "envoy.config.core.v3.Address" {
-        acted: 1 socket_address > SOCKET_ADDRESS, 2 pipe > PIPE;
-        refused: 3 envoy_internal_address;
+        acted: 1 socket_address > SOCKET_ADDRESS, 2 pipe > PIPE, 3 envoy_internal_address;
     }
     SOCKET_ADDRESS = "envoy.config.core.v3.SocketAddress" {
         acted: 2 address, 3 port_value;

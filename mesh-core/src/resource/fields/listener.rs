@@ -9,13 +9,13 @@ use super::{ANY, messages};
 messages! {
     LISTENER = "envoy.config.listener.v3.Listener" {
         acted: 1 name, 2 address > ADDRESS, 3 filter_chains > FILTER_CHAIN, 4 use_original_dst, 16 traffic_direction,
-            19 api_listener > API_LISTENER, 25 default_filter_chain > FILTER_CHAIN;
+            19 api_listener > API_LISTENER, 25 default_filter_chain > FILTER_CHAIN, 27 internal_listener;
         kept: 33 additional_addresses > ADDITIONAL_ADDRESS;
         reported: 6 metadata, 9 listener_filters, 22 access_log, 32 filter_chain_matcher, 36 fcds_config;
         ignored: 5 per_connection_buffer_limit_bytes, 7 deprecated_v1, 8 drain_type, 10 transparent,
             11 freebind, 12 tcp_fast_open_queue_length, 13 socket_options, 15 listener_filters_timeout,
             17 continue_on_listener_filters_timeout, 18 udp_listener_config, 20 connection_balance_config,
-            21 reuse_port, 24 tcp_backlog_size, 26 bind_to_port, 27 internal_listener, 28 stat_prefix,
+            21 reuse_port, 24 tcp_backlog_size, 26 bind_to_port, 28 stat_prefix,
             29 enable_reuse_port, 30 enable_mptcp, 31 ignore_global_conn_limit,
             34 max_connections_to_accept_per_socket_event, 35 bypass_overload_manager, 37 tcp_keepalive,
             38 per_connection_buffer_high_watermark_timeout, 39 stats_matcher;
