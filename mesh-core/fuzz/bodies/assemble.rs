@@ -11,7 +11,7 @@ use mesh_core::net::{Address, Connect, ConnectFuture, Dialer, ResolveFuture};
 use mesh_core::resource::Kind;
 use mesh_core::route::Action;
 use mesh_core::snapshot::handle::TargetHandle;
-use mesh_core::snapshot::{Fallback, RETIREMENT_CHECK, Routes, Snapshot, TargetState};
+use mesh_core::snapshot::{Fallback, MAX_AGGREGATE_DEPTH, RETIREMENT_CHECK, Routes, Snapshot, TargetState};
 use mesh_core::xds::in_process::{self, ControlPlane, ServerStream};
 use mesh_core::xds::kind::ResourceKind;
 use mesh_core::{Bootstrap, Mesh};
@@ -139,8 +139,9 @@ async fn drive(sidecar: bool, items: Vec<Item>) {
     check(&mesh, true).await;
     drop(handles);
     server.settle().await;
-    // At first the last snapshot, or a cluster made of others, may look like a call.
-    tokio::time::sleep(2 * RETIREMENT_CHECK).await;
+    // The last snapshot, and clusters made of others, look like calls until they are gone.
+    tokio::time::sleep(MAX_AGGREGATE_DEPTH as u32 * RETIREMENT_CHECK).await;
+    server.settle().await;
     assert_eq!(mesh.published().load().clusters().count(), 0, "clusters that nobody uses");
     assert!(mesh.close(Duration::from_secs(1)).await && mesh.tasks() == 0, "tasks that do not end");
 }

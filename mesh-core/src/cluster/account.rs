@@ -87,6 +87,14 @@ impl Account {
         self.parts.iter().filter(|part| part.reported).map(|part| &part.counts)
     }
 
+    /// The counts that are to be reported of some clusters, each once: what is made of clusters has what those have.
+    pub fn reported_once<'a>(accounts: impl Iterator<Item = &'a Self>) -> Vec<Arc<ClusterCounts>> {
+        let mut counts: Vec<_> = accounts.flat_map(Self::reported).collect();
+        counts.sort_by_key(|counts| Arc::as_ptr(counts));
+        counts.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        counts.into_iter().cloned().collect()
+    }
+
     /// The counts of what is dropped.
     pub fn dropping(&self) -> impl Iterator<Item = &Arc<ClusterCounts>> {
         self.parts.iter().filter(|part| !part.drops.is_empty()).map(|part| &part.counts)

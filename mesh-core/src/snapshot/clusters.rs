@@ -7,7 +7,7 @@ use super::sources::Sources;
 use super::verdict::{MadeOf, Verdict, join, look_up, verdict};
 use crate::balance::Registry;
 use crate::clock::Instant;
-use crate::cluster::{ClusterState, ClusterView, LiveCluster, Settings};
+use crate::cluster::{Account, ClusterState, ClusterView, LiveCluster, Settings};
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::net::Environment;
@@ -194,10 +194,7 @@ impl Clusters {
                 self.leaving.insert(index, gone_at.unwrap_or(now + REMOVAL_GRACE));
                 Verdict::Wait
             }
-            Err(verdict) => match self.take_parts(index, None, now) {
-                Ok(()) => verdict,
-                Err(failure) => Verdict::Fail(failure),
-            },
+            Err(verdict) => self.take_parts(index, None, now).map_or_else(Verdict::Fail, |()| verdict),
         };
         self.conclude(index, verdict)
     }
@@ -222,7 +219,7 @@ impl Clusters {
             Verdict::Wait if matches!(entry.view.state, ClusterState::Failed(_)) => entry.live.pending(),
             Verdict::Wait => return false,
             Verdict::Use(made_of) => {
-                if entry.made_of.as_ref().is_some_and(|before| before.is_same(&made_of)) {
+                if entry.made_of.as_ref().is_some_and(|before| made_of.left(before)) {
                     return false;
                 }
                 let view = match &made_of {
@@ -231,7 +228,8 @@ impl Clusters {
                     }
                     MadeOf::Clusters(views) => entry.live.join(views),
                 };
-                entry.made_of.insert(made_of).tell(view)
+                entry.made_of = Some(made_of.trace());
+                made_of.tell(view)
             }
             Verdict::Fail(failure) | Verdict::Gone(failure) => {
                 if matches!(&entry.view.state, ClusterState::Failed(before) if *before == failure) {
@@ -336,35 +334,42 @@ impl Clusters {
     /// Lets go of clusters that nothing leads to and no call is on its way to any more; whether any is not what it was.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
         self.idle.extend(self.retired.iter().filter(|(_, at)| **at <= now).map(|(index, _)| index));
-        let mut swept = false;
-        while let Some(index) = self.idle.pop() {
-            let Some(entry) = self.entries.get(index).filter(|entry| entry.uses == 0) else { continue };
-            if entry.is_called() {
-                // At first it may be the last snapshot that looks like a call, which is gone when the next is published.
-                let again = self.retired.contains_key(&index);
+        let (mut moved, mut removed) = (false, false);
+        while !self.idle.is_empty() {
+            let idle = BTreeSet::from_iter(self.idle.drain(..));
+            let idle =
+                idle.into_iter().filter(|index| self.entries.get(*index).is_some_and(|it| it.uses == 0));
+            // Who is called is looked at first: each change below has views held by two snapshots for a moment.
+            let (called, free): (Vec<_>, Vec<_>) = idle.partition(|index| self.entries[*index].is_called());
+            removed |= !free.is_empty();
+            free.into_iter().for_each(|index| self.remove(index));
+            for index in called {
+                // It may only be the last snapshot that looks like a call, which is gone when the next is published.
+                let again = self.retired.contains_key(&index) && !removed;
                 self.retired.insert(index, if again { now + RETIREMENT_CHECK } else { now });
-                if !again {
+                if !self.entries[index].view.retired {
                     self.show(index, self.entries[index].view.retire(true));
+                    moved = true;
                 }
-                swept |= !again;
-                continue;
             }
-            let children = self.aggregates.replace(ClusterIndex(index), Vec::new());
-            self.release(&children);
-            let mut entry = self.entries.remove(index);
-            self.sources.let_go(index, &mut entry.held);
-            self.names.remove(&entry.key.name, index);
-            self.by_key.remove(&entry.key);
-            self.leaving.remove(&index);
-            self.astray.remove(&index);
-            self.retired.remove(&index);
-            self.reported.remove(&index);
-            self.due.remove(&index);
-            self.split.remove(&index);
-            self.views.set(index, None);
-            swept = true;
         }
-        swept
+        moved | removed
+    }
+
+    fn remove(&mut self, index: usize) {
+        let children = self.aggregates.replace(ClusterIndex(index), Vec::new());
+        self.release(&children);
+        let mut entry = self.entries.remove(index);
+        self.sources.let_go(index, &mut entry.held);
+        self.names.remove(&entry.key.name, index);
+        self.by_key.remove(&entry.key);
+        self.leaving.remove(&index);
+        self.astray.remove(&index);
+        self.retired.remove(&index);
+        self.reported.remove(&index);
+        self.due.remove(&index);
+        self.split.remove(&index);
+        self.views.set(index, None);
     }
 
     /// The resources to subscribe to from now on, and those no more.
@@ -374,14 +379,7 @@ impl Clusters {
 
     /// The counts of the clusters whose load is to be reported; each once.
     pub(super) fn reported(&self) -> Vec<Arc<ClusterCounts>> {
-        let mut counts: Vec<&Arc<ClusterCounts>> = Vec::new();
-        for index in &self.reported {
-            counts.extend(self.entries[*index].view.account.reported());
-        }
-        // What is made of clusters has what those have.
-        counts.sort_by_key(|counts| Arc::as_ptr(counts));
-        counts.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        counts.into_iter().cloned().collect()
+        Account::reported_once(self.reported.iter().map(|index| &self.entries[*index].view.account))
     }
 
     /// Every cluster, in its place.

@@ -1,7 +1,7 @@
 //! One of the clusters that routes lead to.
 
 use super::sources::Held;
-use super::verdict::MadeOf;
+use super::verdict::Trace;
 use crate::cluster::{ClusterView, LiveCluster};
 use crate::endpoint::Protocol;
 use crate::error::Failure;
@@ -52,7 +52,7 @@ pub(super) struct Entry {
     /// What its endpoints are made of.
     pub(super) held: Held,
     /// What the view was made of.
-    pub(super) made_of: Option<MadeOf>,
+    pub(super) made_of: Option<Trace>,
     /// The route configurations and clusters that lead here.
     pub(super) uses: usize,
 }

@@ -9,7 +9,7 @@ use crate::resource::endpoint::Assignment;
 use crate::resource::{Kind, Resource};
 use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What is to become of a cluster.
 pub(super) enum Verdict {
@@ -32,17 +32,34 @@ pub(super) enum MadeOf {
     Clusters(Vec<Arc<ClusterView>>),
 }
 
+/// By what it is known again what a cluster was made of. It holds no other cluster: each might hold the other.
+#[derive(Debug)]
+pub(super) enum Trace {
+    Endpoints(Arc<ClusterResource>, Arc<Assignment>, Option<Arc<str>>),
+    Clusters(Vec<Weak<ClusterView>>),
+}
+
 impl MadeOf {
-    /// Whether it is the very same.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Endpoints(a, b, why), Self::Endpoints(c, d, reason)) => {
+    /// Whether it is what left this trace.
+    pub(super) fn left(&self, trace: &Trace) -> bool {
+        let same = |one: &Arc<_>, other: &Weak<_>| std::ptr::eq(Arc::as_ptr(one), other.as_ptr());
+        match (self, trace) {
+            (Self::Endpoints(a, b, why), Trace::Endpoints(c, d, reason)) => {
                 Arc::ptr_eq(a, c) && Arc::ptr_eq(b, d) && why == reason
             }
-            (Self::Clusters(a), Self::Clusters(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+            (Self::Clusters(views), Trace::Clusters(trace)) => {
+                views.len() == trace.len() && views.iter().zip(trace).all(|(view, trace)| same(view, trace))
             }
             _ => false,
+        }
+    }
+
+    pub(super) fn trace(&self) -> Trace {
+        match self {
+            Self::Endpoints(resource, assignment, ambient) => {
+                Trace::Endpoints(resource.clone(), assignment.clone(), ambient.clone())
+            }
+            Self::Clusters(views) => Trace::Clusters(views.iter().map(Arc::downgrade).collect()),
         }
     }
 
