@@ -750,6 +750,18 @@ fn routes() {
             "virtual_hosts[0].routes[0].match.headers[0].string_match: one of",
         ),
         row(
+            "2.4 header with a bad expression",
+            header("a", {
+                let regex = matcher::RegexMatcher { regex: "/a(".into(), ..Default::default() };
+                let pattern = Some(matcher::string_matcher::MatchPattern::SafeRegex(regex));
+                Some(Header::StringMatch(matcher::StringMatcher {
+                    match_pattern: pattern,
+                    ..Default::default()
+                }))
+            }),
+            "virtual_hosts[0].routes[0].match.headers[0].string_match.safe_regex.regex: ",
+        ),
+        row(
             "2.4 header without name",
             header("", Some(Header::PresentMatch(true))),
             "virtual_hosts[0].routes[0].match.headers[0].name: must not be empty",
@@ -804,6 +816,27 @@ fn routes() {
                 let state = PolicySpecifier::FilterState(FilterState { key: "other".into() });
                 action.hash_policy =
                     vec![route::route_action::HashPolicy { policy_specifier: Some(state), terminal: false }];
+            }),
+            GOOD,
+        ),
+        row(
+            "2.4 hash of what a bad expression leaves",
+            with(|action| {
+                use route::route_action::hash_policy::{Header, PolicySpecifier};
+                let pattern = Some(matcher::RegexMatcher { regex: "/a(".into(), ..Default::default() });
+                let rewrite = matcher::RegexMatchAndSubstitute { pattern, substitution: "x".into() };
+                let header = Header { header_name: "a".into(), regex_rewrite: Some(rewrite) };
+                let header = PolicySpecifier::Header(header);
+                action.hash_policy =
+                    vec![route::route_action::HashPolicy { policy_specifier: Some(header), terminal: false }];
+            }),
+            "virtual_hosts[0].routes[0].route.hash_policy[0].header.regex_rewrite.pattern.regex: ",
+        ),
+        row(
+            "2.4 a policy of no retries limits the time of the only try",
+            with(|action| {
+                let policy = route::RetryPolicy { num_retries: number(0), ..Default::default() };
+                action.retry_policy = Some(route::RetryPolicy { per_try_timeout: seconds(1), ..policy });
             }),
             GOOD,
         ),
@@ -1438,6 +1471,7 @@ fn assignments() {
         row("2.6 no endpoints", assignment_of(vec![]), GOOD),
         row("2.6 an endpoint within Envoy", assignment_of(vec![vec![internal_endpoint()]]), GOOD),
         row("2.6 two priorities", with(|_| ()), GOOD),
+        row("2.6 a locality that is not stated has no name", with(|a| a.endpoints[0].locality = None), GOOD),
         row(
             "2.6 gap between priorities",
             with(|a| a.endpoints[1].priority = 2),
