@@ -11,7 +11,8 @@ use crate::net::Environment;
 use crate::resource::{Kind, Resource};
 use crate::telemetry::events::Event;
 use crate::xds::cache::{Entry, State};
-use crate::xds::client::{Client, Turn};
+use crate::xds::client::Client;
+use crate::xds::session::Change;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::IpAddr;
@@ -94,9 +95,9 @@ impl Driver {
                     }
                     None => return,
                 },
-                turn = next_turn(self.client.as_mut()) => {
-                    self.tell(&turn);
-                    turn.changes.iter().for_each(|change| self.assembler.hear(change.kind, &change.name));
+                changes = next_turn(self.client.as_mut()) => {
+                    self.tell(&changes);
+                    changes.iter().for_each(|change| self.assembler.hear(change.kind, &change.name));
                 }
                 Some(looked_up) = self.lookups.join_next() => {
                     // A lookup that panicked is as good as none; the name stays as it was.
@@ -177,9 +178,9 @@ impl Driver {
     }
 
     /// Tells the outside what the control plane said.
-    fn tell(&mut self, turn: &Turn<Kind>) {
+    fn tell(&mut self, changes: &[Change<Kind>]) {
         let Some(client) = &self.client else { return };
-        for change in &turn.changes {
+        for change in changes {
             let (kind, name) = (change.kind.as_str(), &change.name);
             let Some(entry) = client.get(change.kind, name) else {
                 self.troubled.remove(&(change.kind, name.clone()));
@@ -226,7 +227,7 @@ fn trouble(entry: &Entry<Resource>) -> Option<(&str, &'static str)> {
     }
 }
 
-async fn next_turn(client: Option<&mut Client<Kind>>) -> Turn<Kind> {
+async fn next_turn(client: Option<&mut Client<Kind>>) -> Vec<Change<Kind>> {
     match client {
         Some(client) => client.turn().await,
         None => pending().await,

@@ -39,15 +39,6 @@ pub struct Client<K: ResourceKind> {
     environment: Environment,
 }
 
-/// What happened.
-#[derive(Debug)]
-pub struct Turn<K> {
-    /// The resources whose entries are not what they were.
-    pub changes: Vec<Change<K>>,
-    /// Whether a control plane was lost or found, or another one took over.
-    pub link_changed: bool,
-}
-
 /// How it goes with the control planes of one group of the directory.
 #[derive(Debug)]
 pub struct Status<'a, K: ResourceKind> {
@@ -251,31 +242,29 @@ impl<K: ResourceKind> Client<K> {
         })
     }
 
-    /// Waits until something happens. Cancelling it loses nothing.
-    pub async fn turn(&mut self) -> Turn<K> {
+    /// Waits until something happens: the resources whose entries are not what they were. There are none if only the control
+    /// planes are not what they were. Cancelling it loses nothing.
+    pub async fn turn(&mut self) -> Vec<Change<K>> {
         poll_fn(|cx| self.poll_turn(cx)).await
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn<K>> {
-        let mut turn = Turn { changes: Vec::new(), link_changed: false };
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Change<K>>> {
+        let mut changes = Vec::new();
         let mut ready = false;
         for group in &mut self.groups {
-            if let Poll::Ready(told) = group.poll(cx, &mut turn.changes) {
-                ready = true;
-                turn.link_changed |= told;
-            }
+            ready |= group.poll(cx, &mut changes).is_ready();
         }
-        if self.hear(&turn.changes) {
+        if self.hear(&changes) {
             let due = self.disk.as_ref().map(|disk| disk.due(self.environment.clock.now()));
             self.write.get_or_insert_with(|| Timer::at(due));
         }
         if !self.spellings.is_empty() {
-            self.spell(&mut turn.changes);
+            self.spell(&mut changes);
         }
         if self.write.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) {
             self.write();
         }
-        if ready { Poll::Ready(turn) } else { Poll::Pending }
+        if ready { Poll::Ready(changes) } else { Poll::Pending }
     }
 
     /// Has the disk cache written.

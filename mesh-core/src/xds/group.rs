@@ -162,9 +162,9 @@ impl<K: ResourceKind> Group<K> {
 
     /// Moves on until something happens that matters outside; what changed is added to `changes`.
     ///
-    /// Ready with whether the answer of [`error`](Self::error) or [`source`](Self::source) changed; if nothing did, everything of
-    /// a kind is listed now.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, changes: &mut Vec<Change<K>>) -> Poll<bool> {
+    /// That is also when the answer of [`error`](Self::error) or [`source`](Self::source) changed, or when everything of a kind is
+    /// listed now.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, changes: &mut Vec<Change<K>>) -> Poll<()> {
         let before = (self.health.clone(), self.fallback.active());
         let listed = self.listed();
         self.tell_of_disk();
@@ -183,7 +183,7 @@ impl<K: ResourceKind> Group<K> {
             }
             let told = before != (self.health.clone(), self.fallback.active());
             if told || !changes.is_empty() || self.listed() != listed {
-                return Poll::Ready(told);
+                return Poll::Ready(());
             }
             if !progress {
                 let at = self.fallback.next_timer();
