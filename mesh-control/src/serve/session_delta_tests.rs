@@ -154,3 +154,18 @@ fn delta_knows_hosts_without_port() {
     stream.update(with("h3").with(Kind::Listener, "h:1", "h4"));
     assert_eq!(stream.delta_response().0, strings(&["h:2"]));
 }
+
+#[test]
+fn delta_takes_back_what_was_on_the_way_to_who_wanted_it_by_name_and_then_wants_everything() {
+    let mut stream = Stream::delta(world());
+    stream.change(Kind::Cluster, &["c"], &[]);
+    let (names, _, nonce) = stream.delta_response();
+    assert_eq!(names, ["c"]);
+    stream.update(world().without(Kind::Cluster, "c"));
+    stream.change(Kind::Cluster, &[], &["c"]);
+    stream.change(Kind::Cluster, &["*"], &[]);
+    let (_, removed, _) = stream.delta_response();
+    assert_eq!(removed, ["c"], "it arrives after the client wants everything, so the client keeps it");
+    stream.accept(Kind::Cluster, &nonce);
+    assert_eq!(stream.deltas(), []);
+}

@@ -96,7 +96,7 @@ pub(super) struct Watch {
     pub(super) held: BTreeMap<Arc<str>, Held>,
     /// What it holds and what exists no more, and the responses that have to be answered before it is told.
     gone: BTreeMap<Arc<str>, Option<Marks>>,
-    /// What it may come to hold after it stopped to want everything, because it was on the way then.
+    /// What it wants no more and may come to hold nevertheless, because it was on the way when it stopped to.
     on_the_way: BTreeSet<Arc<str>>,
     /// Whether a response is due even if it says nothing.
     pub(super) owed: bool,
@@ -177,8 +177,10 @@ impl Watch {
 
     /// Forgets a name.
     pub(super) fn forget(&mut self, name: &Arc<str>) {
-        self.held.remove(name);
         self.gone.remove(name);
+        if self.held.remove(name).is_some() && self.is_unanswered() {
+            self.on_the_way.insert(name.clone());
+        }
     }
 
     /// Everything is wanted.
@@ -193,7 +195,7 @@ impl Watch {
     /// No more than what is named is wanted.
     pub(super) fn end_wildcard(&mut self) {
         self.wildcard = false;
-        let unanswered = self.answered < self.sent;
+        let unanswered = self.is_unanswered();
         self.held.retain(|name, _| {
             let stays = self.named.contains(name);
             if !stays && unanswered {
@@ -208,7 +210,15 @@ impl Watch {
     pub(super) fn answer(&mut self, nonce: &str) -> bool {
         let number = nonce.parse().ok().filter(|&number| number <= self.sent);
         self.answered = self.answered.max(number.unwrap_or(0));
+        if !self.is_unanswered() {
+            self.on_the_way.clear();
+        }
         number.is_some()
+    }
+
+    /// Whether a response may still be on its way to the client.
+    fn is_unanswered(&self) -> bool {
+        self.answered < self.sent
     }
 
     /// Notes whether the client refuses the last response. What it says, unless it said so before.
