@@ -3,8 +3,9 @@
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
-use mesh_testkit::backend::NAME_HEADER;
+use mesh_testkit::backend::{Backend, NAME_HEADER};
 use mesh_testkit::echo::{EchoClient, Message};
+use mesh_testkit::load::Load;
 use mesh_testkit::resources::{any, assignment, cluster, duration, route};
 use mesh_testkit::world::{TARGET, World};
 use mesh_tonic::Channel;
@@ -164,9 +165,117 @@ async fn the_clusters_of_a_cluster_are_used_in_order() {
     world.control.set([any(&aggregate("all", &["far", "third"]))]);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(everybody(&channel).await, ["10.0.0.2:80"], "what never comes is passed over");
-    let subscribed = world.control.requests();
-    let clusters = subscribed.iter().rfind(|request| request.type_url.ends_with("v3.Cluster")).unwrap();
-    assert_eq!(clusters.resource_names, ["all", "far", "third"], "the first is let go");
+    assert_eq!(subscribed(&world), ["all", "far", "third"], "the first is let go");
+}
+
+/// The clusters that the control plane was asked for last.
+fn subscribed(world: &World) -> Vec<String> {
+    let requests = world.control.requests();
+    requests.iter().rfind(|request| request.type_url.ends_with("v3.Cluster")).unwrap().resource_names.clone()
+}
+
+/// A world in which the service is the aggregate `all`, made of the aggregate `inner`, made of the cluster `old`; of the clusters
+/// `new` and `newer` it is not known yet where they are.
+fn world_of_parts() -> World {
+    let world = World::default();
+    world.control.set([any(&aggregate("all", &["inner"])), any(&aggregate("inner", &["old"]))]);
+    world.cluster("old", &["10.0.0.1:80"]);
+    world.control.set([any(&cluster("new")), any(&cluster("newer"))]);
+    world.route("all");
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_of_clusters_stays_what_it_was_until_all_of_its_new_parts_are_here() {
+    for changed in [
+        aggregate("all", &["new"]),
+        aggregate("all", &["old", "new"]),
+        aggregate("inner", &["new"]),
+        aggregate("old", &["new"]),
+        aggregate("old", &["newer", "new"]),
+        // One that is made of none any more, and whose own endpoints are not known yet.
+        cluster("inner"),
+        cluster("all"),
+    ] {
+        let world = world_of_parts();
+        let backends = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|address| world.backend(address));
+        let channel = channel(&world);
+        assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+        let load = Load::echo(&channel, Duration::from_millis(5));
+        world.control.set([any(&changed)]);
+        sleep(Duration::from_secs(1)).await;
+        let name = format!("{} {:?}", changed.name, changed.cluster_discovery_type);
+        assert_eq!(everybody(&channel).await, ["10.0.0.1:80"], "{name}");
+        assert!(subscribed(&world).contains(&"old".to_owned()), "{name}");
+        if changed.name != "old" {
+            // What is still in use is still followed.
+            world.cluster("old", &["10.0.0.2:80"]);
+            sleep(Duration::from_millis(100)).await;
+            assert_eq!(everybody(&channel).await, ["10.0.0.2:80"], "{name}");
+        }
+        for name in ["new", "newer", &changed.name] {
+            world.control.set([any(&assignment(name, &["10.0.0.3:80"]))]);
+        }
+        sleep(Duration::from_millis(100)).await;
+        world.control.set([any(&aggregate("all", &["new"]))]);
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(everybody(&channel).await, ["10.0.0.3:80"], "{name}");
+        assert_eq!(subscribed(&world), ["all", "new"], "{name}");
+        assert_eq!(load.finish().await.failures, [""; 0], "{name}");
+        let connections = backends.iter().map(Backend::open_connections);
+        assert_eq!(connections.collect::<Vec<_>>(), [0, 0, 1], "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_parts_that_do_not_exist_are_named_and_keep_the_old_ones_no_longer() {
+    let refused = proto::Cluster { lrs_server: Some(Default::default()), ..cluster("refused") };
+    for (parts, wrong) in [
+        (&["missing"][..], "cluster missing: Cluster missing does not exist"),
+        (&["refused"], "cluster refused: Cluster refused was refused: lrs_server"),
+        // No endpoints ever come.
+        (&["new"], "cluster new: ClusterLoadAssignment new does not exist"),
+        (&["missing", "away"], "cluster missing: Cluster missing does not exist"),
+    ] {
+        let world = world_of_parts();
+        let backend = world.backend("10.0.0.1:80");
+        world.net.refuse("10.0.0.9:80");
+        world.cluster("away", &["10.0.0.9:80"]);
+        world.control.set([any(&refused)]);
+        let channel = channel(&world);
+        assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+        world.control.set([any(&aggregate("inner", parts))]);
+        sleep(Duration::from_secs(20)).await;
+        let why = who(&channel).await.unwrap_err();
+        assert!(why.contains(wrong), "{why}");
+        assert_eq!(backend.open_connections(), 0, "{wrong}");
+        world.control.set([any(&aggregate("inner", &["old"]))]);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80", "{wrong}");
+    }
+}
+
+/// `all` keeps its old part, which by now is made of it.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_becomes_the_whole_of_what_still_uses_it_is_not_waited_for_in_a_circle() {
+    let world = world_of_parts();
+    let _backends = ["10.0.0.1:80", "10.0.0.2:80"].map(|address| world.backend(address));
+    let channel = channel(&world);
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+    world.control.set([any(&cluster("all")), any(&aggregate("old", &["all"]))]);
+    world.routes(vec![route("/mesh.testkit.Echo/ClientStreaming", &[("old", 1)]), route("/", &[("all", 1)])]);
+    let call = tokio::spawn({
+        let channel = channel.clone();
+        async move {
+            sleep(Duration::from_secs(1)).await;
+            who(&channel).await
+        }
+    });
+    sleep(Duration::from_secs(2)).await;
+    world.control.set([any(&assignment("all", &["10.0.0.2:80"]))]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(everybody(&channel).await, ["10.0.0.2:80"]);
+    call.await.unwrap().unwrap();
 }
 
 /// There are 8^12 ways from the first to the endpoints.

@@ -2,6 +2,9 @@
 //!
 //! A cluster that is made of clusters comes down to those that are made of none: each once, where it occurs first. Only
 //! that list is looked at, never the way there, so that clusters which share many others cost no more than there are.
+//!
+//! Beside what a cluster is to be made of stands what it is in service with: while new parts are not here yet, the parts
+//! that it had.
 
 use crate::route::ClusterIndex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How deep clusters may be made of clusters (gRFC A37).
 pub const MAX_AGGREGATE_DEPTH: usize = 16;
 
-/// Which clusters are made of which clusters. None is made of itself.
+/// Which clusters are made of which clusters. None is made of itself, nor is it in service with itself by any way.
 #[derive(Debug, Default)]
 pub(super) struct Aggregates {
     nodes: BTreeMap<ClusterIndex, Node>,
@@ -19,6 +22,10 @@ pub(super) struct Aggregates {
 struct Node {
     children: Vec<ClusterIndex>,
     parents: BTreeSet<ClusterIndex>,
+    /// What it is in service with, the best first.
+    parts: Vec<ClusterIndex>,
+    /// What is in service with it.
+    wholes: BTreeSet<ClusterIndex>,
     /// How many steps it takes to what is made of nothing, by the longest way; no more than the limit.
     height: usize,
 }
@@ -26,6 +33,12 @@ struct Node {
 /// A cluster is made of clusters too deeply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooDeep;
+
+impl Node {
+    fn is_alone(&self) -> bool {
+        self.children.is_empty() && self.parents.is_empty() && self.parts.is_empty() && self.wholes.is_empty()
+    }
+}
 
 impl Aggregates {
     /// What a cluster is made of, the best first.
@@ -47,12 +60,56 @@ impl Aggregates {
         }
         self.nodes.entry(of).or_default().children = children;
         self.measure(of);
-        for index in before.iter().chain([&of]) {
-            if self.nodes.get(index).is_some_and(|node| node.children.is_empty() && node.parents.is_empty()) {
+        self.forget(of, &before);
+        before
+    }
+
+    /// What a cluster is in service with, the best first.
+    pub(super) fn parts(&self, of: ClusterIndex) -> &[ClusterIndex] {
+        self.nodes.get(&of).map_or(&[], |node| &node.parts)
+    }
+
+    /// What is in service with a cluster.
+    pub(super) fn wholes(&self, of: ClusterIndex) -> impl Iterator<Item = ClusterIndex> {
+        self.nodes.get(&of).into_iter().flat_map(|node| node.wholes.iter().copied())
+    }
+
+    /// Puts a cluster in service with `parts`, which differ from each other. What it was in service with before.
+    pub(super) fn serve(&mut self, of: ClusterIndex, parts: Vec<ClusterIndex>) -> Vec<ClusterIndex> {
+        let before = std::mem::take(&mut self.nodes.entry(of).or_default().parts);
+        for part in &before {
+            if let Some(node) = self.nodes.get_mut(part) {
+                node.wholes.remove(&of);
+            }
+        }
+        for part in &parts {
+            self.nodes.entry(*part).or_default().wholes.insert(of);
+        }
+        self.nodes.entry(of).or_default().parts = parts;
+        self.forget(of, &before);
+        before
+    }
+
+    /// The clusters that are in service with what, by any way, is made of or in service with themselves, now that a cluster is
+    /// made of what it is. They have old parts that were made of what they are part of since.
+    pub(super) fn circular(&self, of: ClusterIndex) -> Vec<ClusterIndex> {
+        let below = self.reach(of, |aggregates, index| {
+            aggregates.nodes.get(&index).into_iter().flat_map(|node| node.children.iter().chain(&node.parts))
+        });
+        let mut above = self.reach(of, |aggregates, index| {
+            aggregates.nodes.get(&index).into_iter().flat_map(|node| node.parents.iter().chain(&node.wholes))
+        });
+        above.insert(of);
+        below.into_iter().filter(|index| self.parts(*index).iter().any(|part| above.contains(part))).collect()
+    }
+
+    /// Keeps nothing of clusters that have to do with no other any more.
+    fn forget(&mut self, of: ClusterIndex, others: &[ClusterIndex]) {
+        for index in others.iter().chain([&of]) {
+            if self.nodes.get(index).is_some_and(Node::is_alone) {
                 self.nodes.remove(index);
             }
         }
-        before
     }
 
     /// Whether `from` is, or is made of, `to`.
@@ -194,5 +251,32 @@ mod tests {
         assert_eq!(aggregates.replace(ClusterIndex(0), Vec::new()), indices([2]));
         assert_eq!(aggregates.replace(ClusterIndex(2), Vec::new()), indices([3]));
         assert!(aggregates.nodes.is_empty());
+        assert_eq!(aggregates.serve(ClusterIndex(0), indices([1, 2])), []);
+        assert_eq!(aggregates.serve(ClusterIndex(0), Vec::new()), indices([1, 2]));
+        assert!(aggregates.nodes.is_empty());
+    }
+
+    #[test]
+    fn what_is_in_service_is_apart_from_what_is_wanted() {
+        let mut aggregates = aggregates(&[(0, &[1]), (1, &[2])]);
+        aggregates.serve(ClusterIndex(0), indices([2]));
+        aggregates.replace(ClusterIndex(1), indices([3]));
+        assert_eq!((leaves(&aggregates, 0), aggregates.parts(ClusterIndex(0))), (vec![3], &indices([2])[..]));
+        assert_eq!(aggregates.wholes(ClusterIndex(2)).collect::<Vec<_>>(), indices([0]));
+        assert_eq!(aggregates.circular(ClusterIndex(1)), []);
+        aggregates.replace(ClusterIndex(2), indices([4]));
+        assert_eq!(aggregates.circular(ClusterIndex(2)), []);
+        aggregates.replace(ClusterIndex(4), indices([1]));
+        assert_eq!(
+            aggregates.circular(ClusterIndex(4)),
+            [],
+            "that is no circle: 2 is made of 4, which is made of 1"
+        );
+        aggregates.replace(ClusterIndex(4), indices([0]));
+        assert_eq!(
+            aggregates.circular(ClusterIndex(4)),
+            indices([0]),
+            "0 is in service with 2, which is made of it"
+        );
     }
 }

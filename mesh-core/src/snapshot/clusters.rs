@@ -1,10 +1,12 @@
 //! The clusters that routes lead to, and where each stands.
 
-use super::aggregates::{Aggregates, TooDeep};
+mod compose;
+
+use super::aggregates::Aggregates;
 use super::entry::{ClusterKey, Entry, Scope};
 use super::interest::Interest;
 use super::sources::Sources;
-use super::verdict::{MadeOf, Verdict, join, look_up, verdict};
+use super::verdict::{MadeOf, Verdict, look_up, verdict};
 use crate::balance::Registry;
 use crate::clock::Instant;
 use crate::cluster::{Account, ClusterState, ClusterView, LiveCluster, Settings};
@@ -171,11 +173,6 @@ impl Clusters {
         }
     }
 
-    /// A cluster is not what it was, nor what is made of it.
-    fn concern(&mut self, index: usize) {
-        self.split.extend(self.aggregates.ancestors(ClusterIndex(index)).into_iter().map(|index| index.0));
-    }
-
     fn consider(&mut self, index: usize, now: Instant, client: Option<&Client<Kind>>) -> bool {
         let Some(entry) = self.entries.get(index) else { return false };
         let resource = match &entry.given {
@@ -196,19 +193,11 @@ impl Clusters {
             }
             Err(verdict) => self.take_parts(index, None, now).map_or_else(Verdict::Fail, |()| verdict),
         };
-        self.conclude(index, verdict)
-    }
-
-    /// Brings a cluster that is made of clusters up to date.
-    fn join(&mut self, index: usize) -> bool {
-        if self.aggregates.children(ClusterIndex(index)).is_empty() {
-            return false;
+        let changed = self.conclude(index, verdict);
+        if changed {
+            self.serve(index, Vec::new());
         }
-        let verdict = match self.aggregates.leaves(ClusterIndex(index)) {
-            Ok(leaves) => join(leaves.iter().map(|leaf| self.entries[leaf.0].view.clone()).collect()),
-            Err(TooDeep) => Verdict::Fail(misled("are made of clusters too deeply")),
-        };
-        self.conclude(index, verdict)
+        changed
     }
 
     /// Does what is to become of a cluster; whether it is not what it was.
@@ -218,6 +207,11 @@ impl Clusters {
             // Why it failed is no longer so: what is missing is on its way.
             Verdict::Wait if matches!(entry.view.state, ClusterState::Failed(_)) => entry.live.pending(),
             Verdict::Wait => return false,
+            Verdict::Anew if matches!(entry.view.state, ClusterState::Pending) => return false,
+            Verdict::Anew => {
+                entry.made_of = None;
+                entry.live.pending()
+            }
             Verdict::Use(made_of) => {
                 if entry.made_of.as_ref().is_some_and(|before| made_of.left(before)) {
                     return false;
@@ -275,46 +269,6 @@ impl Clusters {
         }
     }
 
-    /// Sees to it that a cluster has what its endpoints are made of, and nothing else.
-    fn take_parts(
-        &mut self,
-        index: usize,
-        source: Option<&EndpointSource>,
-        now: Instant,
-    ) -> Result<(), Failure> {
-        let Some(entry) = self.entries.get_mut(index) else { return Ok(()) };
-        self.sources.hold(index, &mut entry.held, source, now);
-        let names: &[Arc<str>] = match source {
-            Some(EndpointSource::Aggregate(names)) => names,
-            _ => &[],
-        };
-        let protocol = entry.key.protocol;
-        let (mut seen, mut children) = (BTreeSet::new(), Vec::with_capacity(names.len()));
-        for name in names {
-            let child = self.place(ClusterKey::new(name, protocol, Scope::Shared), None);
-            if seen.insert(child) {
-                children.push(child);
-            }
-        }
-        let place = ClusterIndex(index);
-        let astray = children.iter().any(|child| self.aggregates.leads(*child, place));
-        if astray {
-            children.clear();
-            self.astray.insert(index);
-        } else {
-            self.astray.remove(&index);
-        }
-        if self.aggregates.children(place) != children {
-            self.keep(&children);
-            let before = self.aggregates.replace(place, children);
-            self.release(&before);
-            self.concern(index);
-            // What led back here may not do so any more.
-            self.due.extend(&self.astray);
-        }
-        if astray { Err(misled("lead back to itself")) } else { Ok(()) }
-    }
-
     /// When there is something to do even if nothing new is heard.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         let times = self.leaving.values().chain(self.retired.values()).copied();
@@ -359,6 +313,7 @@ impl Clusters {
     fn remove(&mut self, index: usize) {
         let children = self.aggregates.replace(ClusterIndex(index), Vec::new());
         self.release(&children);
+        self.serve(index, Vec::new());
         let mut entry = self.entries.remove(index);
         self.sources.let_go(index, &mut entry.held);
         self.names.remove(&entry.key.name, index);
@@ -391,8 +346,4 @@ impl Clusters {
     pub(super) fn endpoints(&self) -> impl Iterator<Item = Arc<Endpoint>> {
         self.registry.iter()
     }
-}
-
-fn misled(why: &str) -> Failure {
-    Failure::new(ErrorKind::Rejected, format!("its clusters {why}"))
 }

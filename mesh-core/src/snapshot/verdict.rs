@@ -15,6 +15,8 @@ use std::sync::{Arc, Weak};
 pub(super) enum Verdict {
     /// It stays as it is until more is known.
     Wait,
+    /// It is what it was no more, and stays away until more is known.
+    Anew,
     /// It can be used.
     Use(MadeOf),
     /// It cannot.
@@ -67,7 +69,10 @@ impl MadeOf {
     pub(super) fn tell(&self, mut view: ClusterView) -> ClusterView {
         view.ambient = match self {
             Self::Endpoints(_, _, ambient) => ambient.clone(),
-            Self::Clusters(views) => views.iter().find_map(|view| view.ambient.clone()),
+            Self::Clusters(views) => views.iter().find_map(|view| match &view.state {
+                ClusterState::Failed(_) => failure(view).map(|failure| failure.message),
+                _ => view.ambient.clone(),
+            }),
         };
         view
     }
@@ -164,24 +169,25 @@ pub(super) fn verdict(
     }
 }
 
-/// What is to become of a cluster that is made of clusters: those that can be used, in their order.
+/// What is to become of a cluster that is made of clusters: those that can be used, in their order. Of none nothing is known.
 pub(super) fn join(views: Vec<Arc<ClusterView>>) -> Verdict {
-    let mut failure = None;
-    for view in &views {
-        match &view.state {
-            ClusterState::Pending => return Verdict::Wait,
-            ClusterState::Ready { .. } => {}
-            ClusterState::Failed(why) => {
-                failure.get_or_insert_with(|| {
-                    Failure::new(why.kind, format!("cluster {}: {}", view.cluster.name, why.message))
-                });
-            }
-        }
+    if views.is_empty() || views.iter().any(|view| matches!(view.state, ClusterState::Pending)) {
+        return Verdict::Wait;
     }
-    match failure {
+    match views.iter().find_map(|view| failure(view)) {
         Some(failure) if views.iter().all(|view| matches!(view.state, ClusterState::Failed(_))) => {
             Verdict::Fail(failure)
         }
         _ => Verdict::Use(MadeOf::Clusters(views)),
+    }
+}
+
+/// Why a part cannot be used, if it cannot.
+fn failure(part: &ClusterView) -> Option<Failure> {
+    match &part.state {
+        ClusterState::Failed(why) => {
+            Some(Failure::new(why.kind, format!("cluster {}: {}", part.cluster.name, why.message)))
+        }
+        _ => None,
     }
 }
