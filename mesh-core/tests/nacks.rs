@@ -27,20 +27,20 @@ use prost::Message;
 /// Accepted.
 const GOOD: &str = "";
 
-struct Row {
+struct Row<'a> {
     /// The section of the checklist and the rule.
-    rule: &'static str,
+    rule: &'a str,
     kind: Kind,
     bytes: Vec<u8>,
     /// What the control plane is told: how it begins, `…`, and what comes later; or [`GOOD`].
-    expected: &'static str,
+    expected: &'a str,
 }
 
-fn check(rows: Vec<Row>) {
+fn check(rows: Vec<Row<'_>>) {
     check_for(&Local::default(), rows);
 }
 
-fn check_for(local: &Local, rows: Vec<Row>) {
+fn check_for(local: &Local, rows: Vec<Row<'_>>) {
     let mut wrong = Vec::new();
     for Row { rule, kind, bytes, expected } in rows {
         let told = kind.decode_for(local, "x", &Bytes::from(bytes), None).err().unwrap_or_default();
@@ -56,7 +56,7 @@ fn check_for(local: &Local, rows: Vec<Row>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn row<M: Message>(rule: &'static str, kind: Kind, proto: M, expected: &'static str) -> Row {
+fn row<'a, M: Message>(rule: &'a str, kind: Kind, proto: M, expected: &'a str) -> Row<'a> {
     Row { rule, kind, bytes: proto.encode_to_vec(), expected }
 }
 
@@ -1574,6 +1574,62 @@ fn assignments() {
             "policy.drop_overloads[0].drop_percentage.denominator: 5",
         ),
     ]);
+}
+
+#[test]
+fn metadata_of_a_known_type() {
+    const ADDRESS: &str = "envoy.config.core.v3.Address";
+    let given = |host: &str, port| any(ADDRESS, &address(host, port).unwrap());
+    let garbage = |message: &str| Any { value: vec![0xff], ..any(message, &()) };
+    let attached = |what| core::Metadata {
+        typed_filter_metadata: [("k".to_owned(), what)].into(),
+        ..Default::default()
+    };
+    let mut rows = Vec::new();
+    for (rule, what, why) in [
+        ("an address", given("10.0.0.1", 80), GOOD),
+        ("another type is left aside", garbage("example.Unknown"), GOOD),
+        ("2.5 an address that is garbage", garbage(ADDRESS), "cannot be decoded"),
+        ("2.1 a wrapper that is garbage", garbage("xds.type.v3.TypedStruct"), "cannot be decoded"),
+        ("2.6 a name", given("a.b", 80), "a.b:80 is not an IP address"),
+        ("2.6 no port", given("10.0.0.1", 70_000), "socket_address.port_value: 70000 is no port"),
+        ("2.6 nothing", any(ADDRESS, &()), "is missing"),
+    ] {
+        let mut add = |kind, bytes: Vec<u8>, path: &str| {
+            let expected = match why {
+                GOOD => GOOD.to_owned(),
+                _ => format!("{path}.typed_filter_metadata[k]…{why}"),
+            };
+            rows.push((rule, kind, bytes, expected));
+        };
+        let metadata = || Some(attached(what.clone()));
+        let of_cluster = cluster_with(|cluster| cluster.metadata = metadata());
+        add(Kind::Cluster, of_cluster.encode_to_vec(), "metadata");
+        let mut assignment = assignment_of(vec![vec![lb_endpoint("10.0.0.1", 80)]]);
+        assignment.endpoints[0].lb_endpoints[0].metadata = metadata();
+        add(Kind::Endpoint, assignment.encode_to_vec(), "endpoints[0].lb_endpoints[0].metadata");
+        assignment.endpoints[0].lb_endpoints[0].metadata = None;
+        assignment.endpoints[0].metadata = metadata();
+        add(Kind::Endpoint, assignment.encode_to_vec(), "endpoints[0].metadata");
+        let mut config = routes_with(|_| ());
+        config.metadata = metadata();
+        add(Kind::Route, config.encode_to_vec(), "metadata");
+        let config = routes_with(|host| host.metadata = metadata());
+        add(Kind::Route, config.encode_to_vec(), "virtual_hosts[0].metadata");
+        let config = routes_with(|host| host.routes[0].metadata = metadata());
+        add(Kind::Route, config.encode_to_vec(), "virtual_hosts[0].routes[0].metadata");
+        let config = routes_with(|host| {
+            host.routes[0] = action(|action| action.metadata_match = metadata());
+        });
+        add(Kind::Route, config.encode_to_vec(), "virtual_hosts[0].routes[0].route.metadata_match");
+    }
+    let rows = rows.iter().map(|(rule, kind, bytes, expected)| Row {
+        rule,
+        kind: *kind,
+        bytes: bytes.clone(),
+        expected,
+    });
+    check(rows.collect());
 }
 
 #[test]

@@ -131,6 +131,6 @@ pub(super) fn decode(
             .collect(),
         report_load: proto.lrs_server.is_some(),
         report_metrics: MetricChoice::new(&proto.lrs_report_endpoint_metrics),
-        metadata: Metadata::from_proto(proto.metadata),
+        metadata: Metadata::from_proto(proto.metadata).at("metadata")?,
     })
 }

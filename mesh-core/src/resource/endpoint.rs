@@ -51,6 +51,8 @@ pub struct LocalityEndpoints {
     pub proximity: Option<u32>,
     /// The endpoints.
     pub endpoints: EndpointList,
+    /// What is attached to all of them.
+    pub metadata: Option<Arc<Metadata>>,
 }
 
 /// Endpoints, in pieces that one version of an assignment shares with the next.
@@ -131,7 +133,7 @@ impl LocalityEndpoints {
     /// Endpoints of which nobody says where they are.
     pub fn anywhere(endpoints: impl IntoIterator<Item = LbEndpoint>) -> Self {
         let endpoints = endpoints.into_iter().collect();
-        Self { locality: Arc::default(), weight: 1, proximity: None, endpoints }
+        Self { locality: Arc::default(), weight: 1, proximity: None, endpoints, metadata: None }
     }
 }
 
@@ -238,7 +240,9 @@ fn read(
             }
             let endpoints = group.endpoints;
             let proximity = proto.proximity.as_ref().map(|proximity| proximity.value);
-            let locality = LocalityEndpoints { locality: Arc::new(locality), weight, proximity, endpoints };
+            let metadata = Metadata::from_proto(proto.metadata).at("metadata")?;
+            let locality = Arc::new(locality);
+            let locality = LocalityEndpoints { locality, weight, proximity, endpoints, metadata };
             Ok(Some((proto.priority, locality)))
         };
         if let Some((priority, group)) = { read }().at_index("endpoints", index)? {

@@ -251,8 +251,8 @@ impl<'a> Reader<'a> {
             endpoint.metadata = match self.metadata.get(metadata.as_slice()) {
                 Some(known) => known.clone(),
                 None => {
-                    let proto: MetadataProto = unpack(metadata).at("metadata")?;
-                    let read = Metadata::from_proto(Some(proto));
+                    let proto: Checked<MetadataProto> = unpack(metadata);
+                    let read = proto.and_then(|proto| Metadata::from_proto(Some(proto))).at("metadata")?;
                     self.metadata.insert(metadata.clone(), read.clone());
                     read
                 }

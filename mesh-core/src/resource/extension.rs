@@ -78,6 +78,8 @@ extensions! {
     PreviousHosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
     OmitCanaryHosts = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate",
     PreviousPriorities = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+    // Metadata.
+    Address = "envoy.config.core.v3.Address",
 }
 
 /// The configuration of an extension, unpacked from `Any` and from the `TypedStruct` that may hide in it.

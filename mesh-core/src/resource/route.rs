@@ -142,7 +142,7 @@ impl RouteConfig {
             specific_headers_last: proto.most_specific_header_mutations_wins,
             ignore_port: proto.ignore_port_in_host_matching,
             overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config, strictness)?,
-            metadata: Metadata::from_proto(proto.metadata.clone()),
+            metadata: Metadata::from_proto(proto.metadata.clone()).at("metadata")?,
         })
     }
 
@@ -210,7 +210,7 @@ impl VirtualHost {
             response_attempt_count: proto.include_attempt_count_in_response,
             buffer_limit: proto.request_body_buffer_limit.as_ref().map(|limit| limit.value).or(limit),
             cors: cors.map(CorsPolicy::from_field).transpose().at("cors")?.map(Arc::new),
-            metadata: Metadata::from_proto(proto.metadata.clone()),
+            metadata: Metadata::from_proto(proto.metadata.clone()).at("metadata")?,
         })
     }
 }
@@ -272,7 +272,7 @@ impl Route {
             Some(Specifier::NonForwardingAction(_)) => Action::Unsupported("non_forwarding_action"),
             None => Action::Unsupported("no action"),
         };
-        let metadata = Metadata::from_proto(proto.metadata.clone());
+        let metadata = Metadata::from_proto(proto.metadata.clone()).at("metadata")?;
         let decorator = proto.decorator.as_ref().filter(|decorator| !decorator.operation.is_empty());
         #[expect(deprecated, reason = "older control planes send this")]
         let limit = proto.per_request_buffer_limit_bytes.as_ref().map(|limit| u64::from(limit.value));

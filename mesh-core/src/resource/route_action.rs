@@ -212,7 +212,7 @@ impl Forward {
             hash: hash.collect::<Checked<Vec<_>>>()?.into_iter().flatten().collect(),
             mirrors: if mirrors.is_empty() { inherited.mirrors.clone() } else { mirrors },
             high_priority: proto.priority == RoutingPriority::High as i32,
-            subset: Metadata::from_proto(proto.metadata_match.clone()),
+            subset: Metadata::from_proto(proto.metadata_match.clone()).at("metadata_match")?,
             cors: cors.map(Arc::new),
             not_found_status: match proto.cluster_not_found_response_code {
                 1 => 404,
@@ -268,7 +268,7 @@ fn weighted_cluster(
         headers: header_ops!(proto)?,
         overrides: FilterOverrides::from_proto(&proto.typed_per_filter_config, strictness)?,
         host_rewrite,
-        subset: Metadata::from_proto(proto.metadata_match.clone()),
+        subset: Metadata::from_proto(proto.metadata_match.clone()).at("metadata_match")?,
     })
 }
 

@@ -343,7 +343,8 @@ fn decode(kind: Kind, bytes: &[u8]) -> Result<String, String> {
         Resource::Endpoint(assignment) => {
             let localities = assignment.localities().map(|locality| {
                 let endpoints: Vec<_> = locality.endpoints.iter().collect();
-                format!("{:?} {} {:?} {endpoints:?}", locality.locality, locality.weight, locality.proximity)
+                let (place, weight, metadata) = (&locality.locality, locality.weight, &locality.metadata);
+                format!("{place:?} {weight} {:?} {metadata:?} {endpoints:?}", locality.proximity)
             });
             let localities: Vec<_> = localities.collect();
             let priorities: Vec<_> = assignment.priorities.iter().map(Vec::len).collect();

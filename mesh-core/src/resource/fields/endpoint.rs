@@ -1,7 +1,7 @@
 //! Endpoints.
 
 use super::leaf::{ADDRESS, FRACTIONAL_PERCENT};
-use super::messages;
+use super::{ANY_MAP, messages};
 
 messages! {
     CLUSTER_LOAD_ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment" {
@@ -19,8 +19,8 @@ messages! {
     }
     LOCALITY_LB_ENDPOINTS = "envoy.config.endpoint.v3.LocalityLbEndpoints" {
         acted: 1 locality, 2 lb_endpoints > LB_ENDPOINT, 3 load_balancing_weight, 5 priority;
-        kept: 6 proximity;
-        reported: 7 load_balancer_endpoints, 8 leds_cluster_locality_config, 9 metadata;
+        kept: 6 proximity, 9 metadata > METADATA;
+        reported: 7 load_balancer_endpoints, 8 leds_cluster_locality_config;
     }
     LB_ENDPOINT = "envoy.config.endpoint.v3.LbEndpoint" {
         acted: 1 endpoint > ENDPOINT, 2 health_status, 3 metadata > METADATA;
@@ -37,6 +37,6 @@ messages! {
     }
     METADATA = "envoy.config.core.v3.Metadata" {
         acted: 1 filter_metadata;
-        reported: 2 typed_filter_metadata;
+        kept: 2 typed_filter_metadata > ANY_MAP;
     }
 }
