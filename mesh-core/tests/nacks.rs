@@ -307,6 +307,29 @@ fn socket(config: Any) -> Option<core::TransportSocket> {
     Some(core::TransportSocket { name: "envoy.transport_sockets.tls".into(), config_type })
 }
 
+/// Callers need a certificate of the plugin's authority, as far as `change` leaves it so.
+fn accepting(
+    context: &mut tls::DownstreamTlsContext,
+    change: impl FnOnce(&mut tls::CertificateValidationContext),
+) {
+    let mut validation = tls::CertificateValidationContext {
+        ca_certificate_provider_instance: plugin(),
+        ..Default::default()
+    };
+    change(&mut validation);
+    context.common_tls_context.get_or_insert_default().validation_context_type =
+        Some(tls::common_tls_context::ValidationContextType::ValidationContext(validation));
+}
+
+fn exactly(text: &str) -> matcher::StringMatcher {
+    let pattern = matcher::string_matcher::MatchPattern::Exact(text.into());
+    matcher::StringMatcher { match_pattern: Some(pattern), ..Default::default() }
+}
+
+fn dns_name(name: &str) -> tls::SubjectAltNameMatcher {
+    tls::SubjectAltNameMatcher { san_type: 2, matcher: Some(exactly(name)), ..Default::default() }
+}
+
 fn plugin() -> Option<tls::CertificateProviderPluginInstance> {
     Some(tls::CertificateProviderPluginInstance { instance_name: "default".into(), ..Default::default() })
 }
@@ -332,14 +355,13 @@ fn listeners_of_servers() {
         let rbac = rbac_filter::Rbac { rules: Some(rules), ..Default::default() };
         filtered_server(vec![filter_with("rbac", any(RBAC, &rbac))])
     };
+    let of_header = |name: &str| route::HeaderMatcher {
+        name: name.into(),
+        header_match_specifier: Some(route::header_matcher::HeaderMatchSpecifier::PresentMatch(true)),
+        ..Default::default()
+    };
     let header = |name: &str| rbac::Policy {
-        permissions: vec![rbac::Permission {
-            rule: Some(rbac::permission::Rule::Header(route::HeaderMatcher {
-                name: name.into(),
-                header_match_specifier: Some(route::header_matcher::HeaderMatchSpecifier::PresentMatch(true)),
-                ..Default::default()
-            })),
-        }],
+        permissions: vec![rbac::Permission { rule: Some(rbac::permission::Rule::Header(of_header(name))) }],
         ..Default::default()
     };
     check(vec![
@@ -465,6 +487,35 @@ fn listeners_of_servers() {
             server_tls(|c| c.require_client_certificate = Some(BoolValue { value: true })),
             "filter_chains[0].transport_socket.typed_config.common_tls_context: callers need a certificate",
         ),
+        row(
+            "2.3 client certificate of an authority",
+            server_tls(|c| {
+                c.require_client_certificate = Some(BoolValue { value: true });
+                accepting(c, |_| ());
+            }),
+            GOOD,
+        ),
+        #[expect(deprecated, reason = "it is refused")]
+        row(
+            "2.3 names of callers",
+            server_tls(|c| accepting(c, |v| v.match_subject_alt_names = vec![exactly("a")])),
+            "filter_chains[0].transport_socket.typed_config.common_tls_context: match_subject_alt_names is not",
+        ),
+        row(
+            "2.3 names of callers by their kind",
+            server_tls(|c| accepting(c, |v| v.match_typed_subject_alt_names = vec![dns_name("a")])),
+            "filter_chains[0].transport_socket.typed_config.common_tls_context: match_subject_alt_names is not",
+        ),
+        row(
+            "2.3 system roots",
+            server_tls(|c| {
+                accepting(c, |v| {
+                    v.ca_certificate_provider_instance = None;
+                    v.system_root_certs = Some(Default::default());
+                });
+            }),
+            "filter_chains[0].transport_socket.typed_config.common_tls_context: system_root_certs is not",
+        ),
         row("2.3 RBAC good", policy(header("a"), 0), GOOD),
         row("2.3 RBAC log", policy(header("a"), 2), GOOD),
         row(
@@ -478,14 +529,41 @@ fn listeners_of_servers() {
             "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].condition: is not",
         ),
         row(
+            "2.3 RBAC checked condition",
+            policy(rbac::Policy { checked_condition: Some(Default::default()), ..Default::default() }, 0),
+            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].checked_condition: is not",
+        ),
+        row(
             "2.3 RBAC on :scheme",
             policy(header(":scheme"), 0),
-            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
+            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].permissions[0].header.name: \":scheme\" may",
         ),
         row(
             "2.3 RBAC on a header of gRPC",
             policy(header("grpc-timeout"), 0),
-            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].permissions.header.name: ",
+            "filter_chains[0].…http_filters[0].typed_config.rules.policies[p].permissions[0].header.name: \"grpc-",
+        ),
+        row(
+            "2.3 RBAC on a caller's header of gRPC, deep down",
+            policy(
+                rbac::Policy {
+                    principals: vec![rbac::Principal {
+                        identifier: Some(rbac::principal::Identifier::AndIds(rbac::principal::Set {
+                            ids: vec![
+                                rbac::Principal { identifier: Some(rbac::principal::Identifier::Any(true)) },
+                                rbac::Principal {
+                                    identifier: Some(rbac::principal::Identifier::Header(of_header(
+                                        "Grpc-X",
+                                    ))),
+                                },
+                            ],
+                        })),
+                    }],
+                    ..Default::default()
+                },
+                0,
+            ),
+            "filter_chains[0].…rules.policies[p].principals[0].and_ids.ids[1].header.name: \"grpc-x\" may",
         ),
     ]);
 }
@@ -1244,6 +1322,7 @@ fn transport_sockets() {
             _ => unreachable!(),
         }
     }
+    let any_certificate = || upstream(|c| validation(c).ca_certificate_provider_instance = None);
     check(vec![
         row("2.5 TLS good", upstream(|_| ()), GOOD),
         row(
@@ -1272,19 +1351,25 @@ fn transport_sockets() {
             "2.5 names, but no roots",
             upstream(|c| {
                 validation(c).ca_certificate_provider_instance = None;
-                validation(c).match_typed_subject_alt_names = vec![tls::SubjectAltNameMatcher {
-                    san_type: 2,
-                    matcher: Some(matcher::StringMatcher {
-                        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact("a".into())),
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                }];
+                validation(c).match_typed_subject_alt_names = vec![dns_name("a")];
             }),
             "transport_socket.typed_config.common_tls_context: ",
         ),
-        // A departure: it is Istio's `insecureSkipVerify`. The cluster stands, its connections fail.
-        row("2.5 any certificate", upstream(|c| validation(c).ca_certificate_provider_instance = None), GOOD),
+        row(
+            "2.5 any certificate",
+            any_certificate(),
+            "transport_socket.typed_config.common_tls_context: does not say whose certificates to accept",
+        ),
+        row(
+            "2.5 any certificate for some endpoints",
+            cluster_with(|cluster| {
+                cluster.transport_socket_matches = vec![cluster::cluster::TransportSocketMatch {
+                    transport_socket: any_certificate().transport_socket,
+                    ..Default::default()
+                }];
+            }),
+            "transport_socket_matches[0].transport_socket.typed_config.common_tls_context: does not say",
+        ),
         // Departures: connections fail only where such a socket is needed.
         row(
             "2.5 proxy protocol",
@@ -1393,6 +1478,9 @@ fn transport_sockets() {
             GOOD,
         ),
     ]);
+    // A departure: it is Istio's `insecureSkipVerify`. The cluster stands, its connections fail.
+    let sidecar = Local { sidecar: true, ..Default::default() };
+    check_for(&sidecar, vec![row("2.5 any certificate", any_certificate(), GOOD)]);
 }
 
 fn lb_endpoint(host: &str, port: u32) -> endpoint::LbEndpoint {
@@ -1574,6 +1662,37 @@ fn assignments() {
             "policy.drop_overloads[0].drop_percentage.denominator: 5",
         ),
     ]);
+}
+
+/// The clusters that the routes of a configuration lead to, one after the other.
+fn led_to(config: &route::RouteConfiguration) -> Vec<String> {
+    let bytes = Bytes::from(config.encode_to_vec());
+    let Ok(Resource::Route(read)) = Kind::Route.decode("x", &bytes, None) else { panic!("refused") };
+    read.clusters().map(ToString::to_string).collect()
+}
+
+#[test]
+fn routes_that_are_left_out_leave_the_others() {
+    use route::route_action::ClusterSpecifier;
+    let to = |specifier| action(|action| action.cluster_specifier = Some(specifier));
+    let left_out = [
+        ("a cluster by a header", ClusterSpecifier::ClusterHeader("h".into())),
+        ("an optional plugin that is not known", ClusterSpecifier::ClusterSpecifierPlugin("p".into())),
+        ("a plugin of its own", ClusterSpecifier::InlineClusterSpecifierPlugin(Default::default())),
+    ];
+    for (what, specifier) in left_out {
+        let next = to(ClusterSpecifier::Cluster("b".into()));
+        let mut config = routes_with(|host| host.routes.extend([to(specifier), next]));
+        let typed_config = Some(any("example.P", &()));
+        config.cluster_specifier_plugins = vec![route::ClusterSpecifierPlugin {
+            extension: Some(core::TypedExtensionConfig { name: "p".into(), typed_config }),
+            is_optional: true,
+        }];
+        assert_eq!(led_to(&config), ["a", "b"], "{what}");
+    }
+    let no_specifier = action(|action| action.cluster_specifier = None);
+    let config = routes_with(|host| host.routes.insert(0, no_specifier));
+    assert_eq!(led_to(&config), ["a"], "no cluster");
 }
 
 #[test]

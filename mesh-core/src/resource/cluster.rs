@@ -109,6 +109,7 @@ pub(super) fn decode(
             &proto.transport_socket_matches,
             proto.transport_socket.as_ref(),
             providers,
+            strictness,
         )?,
         outlier: proto
             .outlier_detection

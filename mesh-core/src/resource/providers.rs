@@ -130,6 +130,23 @@ mod tests {
                 Context { validation_context_type: combined("other", "default"), ..Context::default() },
                 "combined_validation_context.default_validation_context.ca_certificate_provider_instance",
             ),
+            // What istiod before 1.29 sends is enough.
+            (
+                Context { tls_certificate_certificate_provider_instance: deprecated("default"), ..secure() },
+                "",
+            ),
+            (Context { validation_context_type: combined("", "default"), ..Context::default() }, ""),
+            (
+                Context {
+                    validation_context_type: Some(
+                        ValidationContextType::ValidationContextCertificateProviderInstance(
+                            deprecated("default").unwrap(),
+                        ),
+                    ),
+                    ..Context::default()
+                },
+                "",
+            ),
             // Where both are given, the newer one counts.
             (Context { validation_context_type: combined("default", "other"), ..Context::default() }, ""),
             (

@@ -126,14 +126,15 @@ impl RbacPolicy {
             }
         }
         Ok(Self {
-            permissions: permissions(&proto.permissions, 0).at("permissions")?,
-            principals: principals(&proto.principals, 0).at("principals")?,
+            permissions: permissions(&proto.permissions, "permissions", 0)?,
+            principals: principals(&proto.principals, "principals", 0)?,
         })
     }
 }
 
-fn permissions(protos: &[proto::Permission], depth: usize) -> Checked<Vec<Permission>> {
-    protos.iter().map(|proto| permission(proto, depth + 1)).collect()
+fn permissions(protos: &[proto::Permission], name: &str, depth: usize) -> Checked<Vec<Permission>> {
+    let protos = protos.iter().enumerate();
+    protos.map(|(index, proto)| permission(proto, depth + 1).at_index(name, index)).collect()
 }
 
 fn permission(proto: &proto::Permission, depth: usize) -> Checked<Permission> {
@@ -141,8 +142,12 @@ fn permission(proto: &proto::Permission, depth: usize) -> Checked<Permission> {
     check_depth(depth)?;
     #[expect(deprecated, reason = "istiod sends `metadata`")]
     Ok(match &proto.rule {
-        Some(Rule::AndRules(set)) => Permission::All(permissions(&set.rules, depth).at("and_rules")?),
-        Some(Rule::OrRules(set)) => Permission::OneOf(permissions(&set.rules, depth).at("or_rules")?),
+        Some(Rule::AndRules(set)) => {
+            Permission::All(permissions(&set.rules, "rules", depth).at("and_rules")?)
+        }
+        Some(Rule::OrRules(set)) => {
+            Permission::OneOf(permissions(&set.rules, "rules", depth).at("or_rules")?)
+        }
         Some(Rule::NotRule(not)) => Permission::Not(Box::new(permission(not, depth + 1).at("not_rule")?)),
         Some(Rule::Any(_)) => Permission::Any,
         Some(Rule::Header(matcher)) => Permission::Header(header(matcher).at("header")?),
@@ -165,8 +170,9 @@ fn permission(proto: &proto::Permission, depth: usize) -> Checked<Permission> {
     })
 }
 
-fn principals(protos: &[proto::Principal], depth: usize) -> Checked<Vec<Principal>> {
-    protos.iter().map(|proto| principal(proto, depth + 1)).collect()
+fn principals(protos: &[proto::Principal], name: &str, depth: usize) -> Checked<Vec<Principal>> {
+    let protos = protos.iter().enumerate();
+    protos.map(|(index, proto)| principal(proto, depth + 1).at_index(name, index)).collect()
 }
 
 fn principal(proto: &proto::Principal, depth: usize) -> Checked<Principal> {
@@ -174,8 +180,8 @@ fn principal(proto: &proto::Principal, depth: usize) -> Checked<Principal> {
     check_depth(depth)?;
     #[expect(deprecated, reason = "istiod sends `metadata` and `source_ip`")]
     Ok(match &proto.identifier {
-        Some(Identifier::AndIds(set)) => Principal::All(principals(&set.ids, depth).at("and_ids")?),
-        Some(Identifier::OrIds(set)) => Principal::OneOf(principals(&set.ids, depth).at("or_ids")?),
+        Some(Identifier::AndIds(set)) => Principal::All(principals(&set.ids, "ids", depth).at("and_ids")?),
+        Some(Identifier::OrIds(set)) => Principal::OneOf(principals(&set.ids, "ids", depth).at("or_ids")?),
         Some(Identifier::NotId(not)) => Principal::Not(Box::new(principal(not, depth + 1).at("not_id")?)),
         Some(Identifier::Any(_)) => Principal::Any,
         Some(Identifier::Authenticated(caller)) => {

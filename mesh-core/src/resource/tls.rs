@@ -4,6 +4,7 @@ use super::extension::{Config, Extension};
 use super::invalid::{At, Checked, Invalid};
 use super::metadata::{self, Metadata};
 use super::providers::CertificateProviders;
+use super::strictness::Strictness;
 use super::tls_context::TlsContext;
 use mesh_proto::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use mesh_proto::envoy::config::core::v3::{TransportSocket as Proto, transport_socket::ConfigType};
@@ -93,27 +94,23 @@ impl TransportSockets {
         matches: &[TransportSocketMatch],
         otherwise: Option<&Proto>,
         providers: &CertificateProviders,
+        strictness: Strictness,
     ) -> Checked<Self> {
+        let socket = |proto, unknown| {
+            TransportSocket::from_proto(proto, providers, strictness, unknown).at("transport_socket")
+        };
         let matches = matches.iter().enumerate().map(|(index, proto)| {
             let read = || {
                 Ok(SocketMatch {
                     name: proto.name.as_str().into(),
                     criteria: proto.r#match.clone().map(metadata::map).unwrap_or_default(),
-                    socket: TransportSocket::from_proto(
-                        proto.transport_socket.as_ref(),
-                        providers,
-                        Unknown::Kept,
-                    )
-                    .at("transport_socket")?,
+                    socket: socket(proto.transport_socket.as_ref(), Unknown::Kept)?,
                 })
             };
             read().at_index("transport_socket_matches", index)
         });
-        Ok(Self {
-            matches: matches.collect::<Checked<_>>()?,
-            otherwise: TransportSocket::from_proto(otherwise, providers, Unknown::Refused)
-                .at("transport_socket")?,
-        })
+        let matches = matches.collect::<Checked<_>>()?;
+        Ok(Self { matches, otherwise: socket(otherwise, Unknown::Refused)? })
     }
 
     /// How connections to an endpoint with these metadata are secured.
@@ -132,6 +129,7 @@ impl TransportSocket {
     fn from_proto(
         proto: Option<&Proto>,
         providers: &CertificateProviders,
+        strictness: Strictness,
         unknown: Unknown,
     ) -> Checked<Self> {
         let Some(proto) = proto else { return Ok(Self::Plain) };
@@ -144,7 +142,8 @@ impl TransportSocket {
                 Some(Extension::RawBuffer) => Ok(Self::Plain),
                 Some(Extension::UpstreamTls) => {
                     let proto = config.decode()?;
-                    if accepts_anyone(&proto) {
+                    // gRFC A29 refuses it. A sidecar gets it from a field that anybody may set, and who calls is told.
+                    if strictness == Strictness::Lenient && accepts_anyone(&proto) {
                         let why = "TLS that accepts any certificate (insecureSkipVerify) is not supported";
                         return Ok(Self::Unsupported(why.into()));
                     }
@@ -153,7 +152,7 @@ impl TransportSocket {
                 _ if config.message == HTTP11_PROXY => {
                     // gRFC A86: without the address of a proxy in the metadata it is the socket within.
                     let proxy: Http11ProxyUpstreamTransport = config.decode()?;
-                    Self::from_proto(proxy.transport_socket.as_ref(), providers, unknown)
+                    Self::from_proto(proxy.transport_socket.as_ref(), providers, strictness, unknown)
                         .at("transport_socket")
                 }
                 _ if unknown == Unknown::Kept || config.message == PROXY_PROTOCOL => {
