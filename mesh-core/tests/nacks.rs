@@ -13,6 +13,7 @@ use mesh_proto::envoy::config::listener::v3 as listener;
 use mesh_proto::envoy::config::rbac::v3 as rbac;
 use mesh_proto::envoy::config::route::v3 as route;
 use mesh_proto::envoy::extensions::clusters::aggregate::v3 as aggregate;
+use mesh_proto::envoy::extensions::clusters::dns::v3 as dns;
 use mesh_proto::envoy::extensions::filters::http::rbac::v3 as rbac_filter;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use mesh_proto::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
@@ -22,6 +23,7 @@ use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
 use mesh_proto::envoy::r#type::v3::{FractionalPercent, Percent};
 use mesh_proto::google::protobuf::{Any, BoolValue, Duration, UInt32Value, UInt64Value};
+use mesh_proto::typed_struct::TypedStruct;
 use prost::Message;
 
 /// Accepted.
@@ -78,6 +80,16 @@ fn ads() -> Option<core::ConfigSource> {
     Some(core::ConfigSource { config_source_specifier: specifier, ..Default::default() })
 }
 
+fn from_self() -> Option<core::ConfigSource> {
+    let specifier = core::config_source::ConfigSourceSpecifier::Self_(core::SelfConfigSource::default());
+    Some(core::ConfigSource { config_source_specifier: Some(specifier), ..Default::default() })
+}
+
+fn from_a_file() -> Option<core::ConfigSource> {
+    let specifier = core::config_source::ConfigSourceSpecifier::PathConfigSource(Default::default());
+    Some(core::ConfigSource { config_source_specifier: Some(specifier), ..Default::default() })
+}
+
 fn address(host: &str, port: u32) -> Option<core::Address> {
     use core::address::Address;
     use core::socket_address::PortSpecifier;
@@ -89,6 +101,7 @@ fn address(host: &str, port: u32) -> Option<core::Address> {
 const HCM: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+const RBAC_PER_ROUTE: &str = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
 const RBAC: &str = "envoy.extensions.filters.http.rbac.v3.RBAC";
 
 fn filter_with(name: &str, config: Any) -> hcm::HttpFilter {
@@ -139,8 +152,6 @@ fn resources_of_any_kind() {
 #[test]
 fn listeners_of_clients() {
     use hcm::http_connection_manager::RouteSpecifier;
-    const AT: &str = "api_listener.api_listener.";
-    assert_eq!(AT.len(), 26);
     let row = |rule, proto, expected| row(rule, Kind::Listener, proto, expected);
     let rds = |source, name: &str| {
         let rds = hcm::Rds { config_source: source, route_config_name: name.into() };
@@ -169,6 +180,11 @@ fn listeners_of_clients() {
         ..Default::default()
     };
     let router = || filter("router", ROUTER);
+    let typed_struct = |message: &str| {
+        let inner = any(message, &());
+        let inner = TypedStruct { type_url: inner.type_url, value: None };
+        filter_with("a", any("xds.type.v3.TypedStruct", &inner))
+    };
     check(vec![
         row("2.2 good", client(|_| ()), GOOD),
         row("2.2 another message", other, "api_listener.api_listener: …is not an HttpConnectionManager"),
@@ -205,7 +221,31 @@ fn listeners_of_clients() {
             rds(ads(), ""),
             "api_listener.api_listener.rds.route_config_name: must not",
         ),
+        row("2.2 rds from the same server", rds(from_self(), "a"), GOOD),
+        row(
+            "2.2 rds from elsewhere",
+            rds(from_a_file(), "a"),
+            "api_listener.api_listener.rds.config_source: must be ads or self",
+        ),
+        row(
+            "2.2 nothing for clients",
+            listener::Listener {
+                name: "x".into(),
+                api_listener: Some(Default::default()),
+                address: address("127.0.0.1", 80),
+                ..Default::default()
+            },
+            "api_listener.api_listener: is missing",
+        ),
         row("2.2 inline routes", inline("a"), GOOD),
+        row(
+            "2.2 inline routes that are wrong",
+            client(|manager| {
+                let config = routes_with(|host| host.routes[0].r#match = None);
+                manager.route_specifier = Some(RouteSpecifier::RouteConfig(config));
+            }),
+            "api_listener.api_listener.route_config.virtual_hosts[0].routes[0].match: is missing",
+        ),
         row("2.2 inline routes without name", inline(""), GOOD),
         row("2.2 no filters", filters(vec![]), "api_listener.api_listener.http_filters: the chain must end"),
         row(
@@ -234,6 +274,41 @@ fn listeners_of_clients() {
                 router(),
             ]),
             "api_listener.api_listener.http_filters[0].typed_config: \"\" is not supported",
+        ),
+        row(
+            "2.2 filter without configuration",
+            filters(vec![hcm::HttpFilter { name: "a".into(), ..Default::default() }, router()]),
+            "api_listener.api_listener.http_filters[0].typed_config: \"\" is not supported and not optional",
+        ),
+        row(
+            "2.2 unknown filter in a TypedStruct",
+            filters(vec![typed_struct("example.A"), router()]),
+            "api_listener.api_listener.http_filters[0].typed_config: \"example.A\" is not supported and not",
+        ),
+        row(
+            "2.2 unknown optional filter in a TypedStruct",
+            filters(vec![optional(typed_struct("example.A")), router()]),
+            GOOD,
+        ),
+        row("2.2 router in a TypedStruct", filters(vec![typed_struct(ROUTER)]), GOOD),
+        row(
+            "2.2 filter whose configuration cannot be read in a TypedStruct",
+            filters(vec![typed_struct(FAULT), router()]),
+            "api_listener.api_listener.http_filters[0].typed_config: envoy.extensions.filters.http.fault",
+        ),
+        row(
+            "2.2 what the router is told is not looked at",
+            filters(vec![filter_with("router", Any { value: vec![0xff], ..any(ROUTER, &()) })]),
+            GOOD,
+        ),
+        row(
+            "2.2 no time for a call is any time",
+            client(|manager| {
+                let max_stream_duration = seconds(0);
+                manager.common_http_protocol_options =
+                    Some(core::HttpProtocolOptions { max_stream_duration, ..Default::default() });
+            }),
+            GOOD,
         ),
         row("2.2 unknown optional filter", filters(vec![optional(filter("a", "example.A")), router()]), GOOD),
         row(
@@ -388,6 +463,26 @@ fn listeners_of_servers() {
             with(|l| l.address = address("::1", 70_000)),
             "address.socket_address.port",
         ),
+        row(
+            "2.3 address with the name of a port",
+            with(|l| {
+                use core::address::Address::SocketAddress;
+                use core::socket_address::PortSpecifier::NamedPort;
+                let Some(SocketAddress(socket)) = &mut l.address.as_mut().unwrap().address else {
+                    unreachable!()
+                };
+                socket.port_specifier = Some(NamedPort("http".into()));
+            }),
+            "address.socket_address.named_port: is not supported",
+        ),
+        row(
+            "2.3 address of a Unix socket",
+            with(|l| {
+                let pipe = core::Pipe { path: "/p".into(), mode: 0 };
+                l.address = Some(core::Address { address: Some(core::address::Address::Pipe(pipe)) });
+            }),
+            "address: must be an IP address and a port",
+        ),
         row("2.3 no chain", server(vec![]), "filter_chains: no chain can be used"),
         row("2.3 only a default chain", with(|l| l.default_filter_chain = l.filter_chains.pop()), GOOD),
         row(
@@ -399,6 +494,51 @@ fn listeners_of_servers() {
             "2.3 two network filters",
             server(vec![chain(|c| c.filters.extend(c.filters.clone()))]),
             "filter_chains[0].filters: must be one HttpConnectionManager",
+        ),
+        row(
+            "2.3 another network filter",
+            server(vec![chain(|c| {
+                let proxy = tcp::TcpProxy {
+                    cluster_specifier: Some(tcp::tcp_proxy::ClusterSpecifier::Cluster("a".into())),
+                    ..Default::default()
+                };
+                let proxy = any("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", &proxy);
+                c.filters[0].config_type = Some(listener::filter::ConfigType::TypedConfig(proxy));
+            })]),
+            "filter_chains[0].filters: must be one HttpConnectionManager",
+        ),
+        row(
+            "2.3 unknown network filter",
+            server(vec![chain(|c| {
+                c.filters[0].config_type =
+                    Some(listener::filter::ConfigType::TypedConfig(any("example.F", &())));
+            })]),
+            "filter_chains[0].filters[0].typed_config: \"example.F\" is not supported",
+        ),
+        row(
+            "2.3 network filter without configuration",
+            server(vec![chain(|c| c.filters[0].config_type = None)]),
+            "filter_chains[0].filters[0].typed_config: is missing",
+        ),
+        row(
+            "2.3 default chain that is wrong",
+            with(|l| {
+                l.default_filter_chain = Some(chain(|c| c.filters.clear()));
+            }),
+            "default_filter_chain.filters: must not be empty",
+        ),
+        row(
+            "2.3 routes of a server that are wrong",
+            server(vec![chain(|c| {
+                use hcm::http_connection_manager::RouteSpecifier;
+                let manager = manager(|manager| {
+                    let routes = routes_with(|host| host.routes[0].r#match = None);
+                    manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes));
+                });
+                c.filters[0].config_type =
+                    Some(listener::filter::ConfigType::TypedConfig(any(HCM, &manager)));
+            })]),
+            "filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes[0].match: is missing",
         ),
         row(
             "2.3 chains with the same match",
@@ -428,6 +568,16 @@ fn listeners_of_servers() {
             "2.3 bad range",
             server(vec![destination(vec![range("10.1.0.0", 33)])]),
             "filter_chains[0].filter_chain_match.prefix_ranges[0].prefix_len: 33 is more than 32",
+        ),
+        row(
+            "2.3 range of no address",
+            server(vec![destination(vec![range("a.b", 8)])]),
+            "filter_chains[0].filter_chain_match.prefix_ranges[0].address_prefix: ",
+        ),
+        row(
+            "2.3 no chain that a connection can reach",
+            server(vec![matching(|m| m.destination_port = number(1))]),
+            "filter_chains: no chain can be used",
         ),
         row(
             "2.3 unknown source type",
@@ -773,6 +923,27 @@ fn routes() {
     check(vec![
         row("2.4 good", routes_with(|_| ()), GOOD),
         row(
+            "2.4 good apart from the sum that is stated",
+            with(|action| {
+                #[expect(deprecated, reason = "it does not count")]
+                let clusters = route::WeightedCluster {
+                    clusters: vec![
+                        route::weighted_cluster::ClusterWeight { weight: number(0), ..Default::default() },
+                        route::weighted_cluster::ClusterWeight {
+                            name: "a".into(),
+                            weight: number(1),
+                            ..Default::default()
+                        },
+                    ],
+                    total_weight: number(7),
+                    ..Default::default()
+                };
+                action.cluster_specifier =
+                    Some(route::route_action::ClusterSpecifier::WeightedClusters(clusters));
+            }),
+            GOOD,
+        ),
+        row(
             "2.4 unknown plugin",
             plugged(vec![plugin("p", false)]),
             "cluster_specifier_plugins[0]: …not optional",
@@ -839,6 +1010,26 @@ fn routes() {
             }),
             "virtual_hosts[0].routes[0].match.headers[0].string_match.safe_regex.regex: ",
         ),
+        #[expect(deprecated, reason = "older control planes send it")]
+        row(
+            "2.4 header with a bad expression of its own",
+            header(
+                "a",
+                Some(Header::SafeRegexMatch(matcher::RegexMatcher {
+                    regex: "(".into(),
+                    ..Default::default()
+                })),
+            ),
+            "virtual_hosts[0].routes[0].match.headers[0].safe_regex_match.regex: ",
+        ),
+        row(
+            "2.4 header in a range",
+            header(
+                "a",
+                Some(Header::RangeMatch(mesh_proto::envoy::r#type::v3::Int64Range { start: 1, end: 0 })),
+            ),
+            GOOD,
+        ),
         row(
             "2.4 header without name",
             header("", Some(Header::PresentMatch(true))),
@@ -853,6 +1044,22 @@ fn routes() {
                     Some(core::RuntimeFractionalPercent { default_value, ..Default::default() });
             }),
             "virtual_hosts[0].routes[0].match.runtime_fraction.default_value.denominator: 9 is unknown",
+        ),
+        row(
+            "2.4 more than everything",
+            matching(|m| {
+                let default_value = Some(FractionalPercent { numerator: u32::MAX, denominator: 0 });
+                m.runtime_fraction =
+                    Some(core::RuntimeFractionalPercent { default_value, ..Default::default() });
+            }),
+            GOOD,
+        ),
+        row(
+            "2.4 an action that cannot be done fails that route alone",
+            routes_with(|host| {
+                host.routes[0].action = Some(route::route::Action::FilterAction(Default::default()));
+            }),
+            GOOD,
         ),
         row("2.4 no action fails that route alone", routes_with(|host| host.routes[0].action = None), GOOD),
         row(
@@ -898,6 +1105,11 @@ fn routes() {
             GOOD,
         ),
         row(
+            "2.4 hash of something newer",
+            with(|action| action.hash_policy = vec![Default::default()]),
+            GOOD,
+        ),
+        row(
             "2.4 hash of what a bad expression leaves",
             with(|action| {
                 use route::route_action::hash_policy::{Header, PolicySpecifier};
@@ -917,6 +1129,35 @@ fn routes() {
                 action.retry_policy = Some(route::RetryPolicy { per_try_timeout: seconds(1), ..policy });
             }),
             GOOD,
+        ),
+        row(
+            "2.4 a policy for nothing that is known",
+            with(|action| {
+                let policy = route::RetryPolicy { retry_on: "odd,other".into(), ..Default::default() };
+                action.retry_policy = Some(policy);
+            }),
+            GOOD,
+        ),
+        row(
+            "2.4 a choice of priorities that is not known",
+            with(|action| {
+                use route::retry_policy::{RetryPriority, retry_priority::ConfigType};
+                let config_type = Some(ConfigType::TypedConfig(any("example.P", &())));
+                let priority = RetryPriority { name: "p".into(), config_type };
+                let policy = route::RetryPolicy { retry_on: "5xx".into(), ..Default::default() };
+                action.retry_policy = Some(route::RetryPolicy { retry_priority: Some(priority), ..policy });
+            }),
+            GOOD,
+        ),
+        row(
+            "2.4 back-off of a virtual host",
+            routes_with(|host| {
+                host.retry_policy = Some(route::RetryPolicy {
+                    retry_back_off: Some(Default::default()),
+                    ..Default::default()
+                });
+            }),
+            "virtual_hosts[0].retry_policy.retry_back_off.base_interval: must be more",
         ),
         row("2.4 back-off", retry(seconds(1), seconds(2)), GOOD),
         row(
@@ -943,6 +1184,19 @@ fn routes() {
             "2.4 override that is not optional",
             overridden(wrapped(false)),
             "virtual_hosts[0].routes[0].typed_per_filter_config[f]: \"example.Unknown\"",
+        ),
+        row("2.4 override of a filter that nobody has", overridden(any(RBAC_PER_ROUTE, &())), GOOD),
+        row(
+            "2.4 override that is optional and garbage",
+            overridden(any(
+                "envoy.config.route.v3.FilterConfig",
+                &route::FilterConfig {
+                    config: Some(Any { value: vec![0xff], ..any(FAULT, &()) }),
+                    is_optional: true,
+                    disabled: false,
+                },
+            )),
+            "virtual_hosts[0].routes[0].typed_per_filter_config[f]: cannot be decoded",
         ),
         row("2.4 override that is optional", overridden(wrapped(true)), GOOD),
         row(
@@ -1015,6 +1269,13 @@ fn clusters() {
         cluster_with(|cluster| {
             cluster.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(custom));
         })
+    };
+    let dns_cluster = |change: fn(&mut dns::DnsCluster)| {
+        let mut dns = dns::DnsCluster::default();
+        change(&mut dns);
+        let mut cluster = custom(any("envoy.extensions.clusters.dns.v3.DnsCluster", &dns));
+        cluster.load_assignment = Some(assignment_of(vec![vec![lb_endpoint("a.b", 1)]]));
+        cluster
     };
     let aggregate = |names: &[&str]| {
         let clusters = names.iter().map(|&name| name.to_owned()).collect();
@@ -1107,6 +1368,47 @@ fn clusters() {
             cluster_with(|cluster| cluster.eds_cluster_config = None),
             "eds_cluster_config.eds_config: must be ads",
         ),
+        row(
+            "2.5 EDS from the same server",
+            cluster_with(|cluster| cluster.eds_cluster_config.as_mut().unwrap().eds_config = from_self()),
+            GOOD,
+        ),
+        row(
+            "2.5 EDS from a file",
+            cluster_with(|cluster| cluster.eds_cluster_config.as_mut().unwrap().eds_config = from_a_file()),
+            "eds_cluster_config.eds_config: must be ads or self",
+        ),
+        row(
+            "2.5 logical DNS without a list",
+            cluster_with(|cluster| {
+                let kind = DiscoveryType::LogicalDns as i32;
+                cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind));
+            }),
+            "load_assignment: is missing",
+        ),
+        row(
+            "2.5 logical DNS with two localities",
+            {
+                let mut cluster = of_type(DiscoveryType::LogicalDns, &[("a.b", 1)]);
+                cluster.load_assignment.as_mut().unwrap().endpoints.push(endpoint::LocalityLbEndpoints {
+                    locality: Some(core::Locality { zone: "b".into(), ..Default::default() }),
+                    ..Default::default()
+                });
+                cluster
+            },
+            "load_assignment: needs exactly one locality with one endpoint",
+        ),
+        row(
+            "2.5 an address without port",
+            of_type(DiscoveryType::LogicalDns, &[("10.0.0.1", 0)]),
+            "load_assignment: 10.0.0.1:0 has no port",
+        ),
+        row("2.5 the default of an enumeration of DNS is no error", dns_cluster(|_| ()), GOOD),
+        row(
+            "2.5 unknown family of addresses",
+            dns_cluster(|dns| dns.dns_lookup_family = 77),
+            "cluster_type.typed_config.dns_lookup_family: 76 is unknown",
+        ),
         row("2.5 logical DNS", of_type(DiscoveryType::LogicalDns, &[("a.b", 1)]), GOOD),
         row(
             "2.5 logical DNS with two endpoints",
@@ -1140,6 +1442,11 @@ fn clusters() {
         ),
         row("2.5 DNS without resolver", resolved_by(DiscoveryType::LogicalDns, ""), GOOD),
         row("2.5 aggregate", aggregate(&["a", "b"]), GOOD),
+        row(
+            "2.5 aggregate of one without name",
+            aggregate(&["a", ""]),
+            "cluster_type.typed_config.clusters[1]: must not be empty",
+        ),
         row("2.5 empty aggregate", aggregate(&[]), "cluster_type.typed_config.clusters: must not be empty"),
         row("2.5 ring hash", legacy(LbPolicy::RingHash, Some(ring(1, 1))), GOOD),
         row(
@@ -1165,6 +1472,22 @@ fn clusters() {
         ),
         row("2.5 unknown policy", cluster_with(|cluster| cluster.lb_policy = 99), "lb_policy: 99 is unknown"),
         row(
+            "2.5 a new policy that is not there",
+            cluster_with(|cluster| cluster.lb_policy = LbPolicy::LoadBalancingPolicyConfig as i32),
+            "load_balancing_policy: is missing",
+        ),
+        row(
+            "2.5 unknown hash function of the old kind",
+            legacy(
+                LbPolicy::RingHash,
+                Some(LbConfig::RingHashLbConfig(cluster::cluster::RingHashLbConfig {
+                    hash_function: 9,
+                    ..Default::default()
+                })),
+            ),
+            "ring_hash_lb_config.hash_function: 9 is unknown",
+        ),
+        row(
             "2.5 a new policy makes the old field irrelevant",
             {
                 let mut cluster = load_balanced(vec![new_ring(1)]);
@@ -1189,6 +1512,69 @@ fn clusters() {
             load_balanced(vec![any("example.Policy", &())]),
             "load_balancing_policy.policies: none of these is supported: example.Policy",
         ),
+        row(
+            "2.5 no policy",
+            load_balanced(vec![]),
+            "load_balancing_policy.policies: none of these is supported",
+        ),
+        row(
+            "2.5 a policy without configuration",
+            cluster_with(|cluster| {
+                let policies = vec![Default::default()];
+                cluster.load_balancing_policy = Some(cluster::LoadBalancingPolicy { policies });
+            }),
+            "load_balancing_policy.policies[0].typed_extension_config: is missing",
+        ),
+        row(
+            "2.5 a policy whose configuration is garbage",
+            load_balanced(vec![Any { value: vec![0xff], ..new_ring(1) }, new_ring(1)]),
+            "load_balancing_policy.policies[0].typed_extension_config.typed_config: cannot be decoded",
+        ),
+        row(
+            "2.5 a policy in a TypedStruct is none that is known",
+            load_balanced(vec![
+                any(
+                    "xds.type.v3.TypedStruct",
+                    &TypedStruct { type_url: "example.org/my_policy".into(), value: None },
+                ),
+                new_ring(1),
+            ]),
+            GOOD,
+        ),
+        row(
+            "2.5 a policy within another that is not known",
+            load_balanced(vec![any(
+                locality,
+                &policies::wrr_locality::v3::WrrLocality {
+                    endpoint_picking_policy: Some(list_of(vec![any("example.Policy", &())])),
+                },
+            )]),
+            "load_balancing_policy.policies[0].typed_extension_config.typed_config.endpoint_picking_policy.policies: none",
+        ),
+        row(
+            "2.5 a policy around nothing",
+            load_balanced(vec![any(locality, &())]),
+            "load_balancing_policy.policies[0].typed_extension_config.typed_config.endpoint_picking_policy: is missing",
+        ),
+        row(
+            "2.5 new least request of one",
+            load_balanced(vec![any(
+                least_message,
+                &policies::least_request::v3::LeastRequest { choice_count: number(1), ..Default::default() },
+            )]),
+            "load_balancing_policy.policies[0].typed_extension_config.typed_config.choice_count: 1 is less than 2",
+        ),
+        row(
+            "2.5 new ring too large",
+            load_balanced(vec![any(
+                ring_message,
+                &policies::ring_hash::v3::RingHash {
+                    maximum_ring_size: Some(UInt64Value { value: 8_388_609 }),
+                    ..Default::default()
+                },
+            )]),
+            "load_balancing_policy.policies[0].typed_extension_config.typed_config.maximum_ring_size: must not",
+        ),
         row("2.5 nested policies", load_balanced(vec![nested(10)]), GOOD),
         row(
             "2.5 policies nested too deep",
@@ -1199,6 +1585,39 @@ fn clusters() {
             "2.5 load reports elsewhere",
             cluster_with(|cluster| cluster.lrs_server = ads()),
             "lrs_server: must be self",
+        ),
+        row(
+            "2.5 load reports to the same server",
+            cluster_with(|cluster| cluster.lrs_server = from_self()),
+            GOOD,
+        ),
+        row(
+            "2.5 metrics of endpoints that are not known",
+            cluster_with(|cluster| cluster.lrs_report_endpoint_metrics = vec!["odd".into()]),
+            GOOD,
+        ),
+        row(
+            "2.5 options of HTTP/2 at their place",
+            cluster_with(|cluster| {
+                use mesh_proto::envoy::extensions::upstreams::http::v3 as upstreams;
+                use upstreams::http_protocol_options as options;
+                let keepalive = core::KeepaliveSettings { interval: seconds(-1), ..Default::default() };
+                let http2 = core::Http2ProtocolOptions {
+                    connection_keepalive: Some(keepalive),
+                    ..Default::default()
+                };
+                let protocol = options::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(http2);
+                let explicit = options::ExplicitHttpConfig { protocol_config: Some(protocol) };
+                let http = upstreams::HttpProtocolOptions {
+                    upstream_protocol_options: Some(options::UpstreamProtocolOptions::ExplicitHttpConfig(
+                        explicit,
+                    )),
+                    ..Default::default()
+                };
+                let http = any("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", &http);
+                cluster.typed_extension_protocol_options = [("h".to_owned(), http)].into();
+            }),
+            "typed_extension_protocol_options[h].explicit_http_config.http2_protocol_options.connection_keepalive.interval: -1s",
         ),
         row("2.5 outlier detection", outlier(|_| ()), GOOD),
         row("2.5 outlier interval", outlier(|o| o.interval = seconds(-1)), "outlier_detection.interval: -1s"),
@@ -1341,6 +1760,45 @@ fn transport_sockets() {
             "2.5 TLS handshaker",
             upstream(|c| common(c).custom_handshaker = Some(Default::default())),
             "transport_socket.typed_config.common_tls_context.custom_handshaker: is not",
+        ),
+        row(
+            "2.5 TLS choice of certificates",
+            upstream(|c| common(c).custom_tls_certificate_selector = Some(Default::default())),
+            "transport_socket.typed_config.common_tls_context.custom_tls_certificate_selector: is not",
+        ),
+        row(
+            "2.5 unknown version of TLS",
+            upstream(|c| {
+                let tls_params =
+                    tls::TlsParameters { tls_minimum_protocol_version: 77, ..Default::default() };
+                common(c).tls_params = Some(tls_params);
+            }),
+            "transport_socket.typed_config.common_tls_context.tls_params.tls_minimum_protocol_version: 77 is",
+        ),
+        #[expect(deprecated, reason = "it is refused")]
+        row(
+            "2.5 provider of roots without an instance",
+            upstream(|c| {
+                common(c).validation_context_type = Some(
+                    tls::common_tls_context::ValidationContextType::ValidationContextCertificateProvider(
+                        Default::default(),
+                    ),
+                );
+            }),
+            "transport_socket.typed_config.common_tls_context.validation_context_certificate_provider: is not",
+        ),
+        row(
+            "2.5 name of an unknown kind",
+            upstream(|c| {
+                validation(c).match_typed_subject_alt_names =
+                    vec![tls::SubjectAltNameMatcher { san_type: 77, ..dns_name("a") }];
+            }),
+            "transport_socket.…validation_context.match_typed_subject_alt_names[0].san_type: 77 is not",
+        ),
+        row(
+            "2.5 secret without name",
+            upstream(|c| common(c).tls_certificate_sds_secret_configs = vec![Default::default()]),
+            "transport_socket.…tls_certificate_sds_secret_configs[0].name: must not be empty",
         ),
         row(
             "2.5 no roots",
@@ -1654,6 +2112,15 @@ fn assignments() {
             with(|a| a.policy = overprovisioned(0)),
             "policy.overprovisioning_factor: must not be zero",
         ),
+        row(
+            "2.6 drops of nothing",
+            with(|a| {
+                use endpoint::cluster_load_assignment::{Policy, policy::DropOverload};
+                let drop_overloads = vec![DropOverload { category: "c".into(), drop_percentage: None }];
+                a.policy = Some(Policy { drop_overloads, ..Default::default() });
+            }),
+            GOOD,
+        ),
         row("2.6 overprovisioning", with(|a| a.policy = overprovisioned(1)), GOOD),
         row("2.6 drops", with(|a| a.policy = drop_of(2)), GOOD),
         row(
@@ -1669,6 +2136,52 @@ fn led_to(config: &route::RouteConfiguration) -> Vec<String> {
     let bytes = Bytes::from(config.encode_to_vec());
     let Ok(Resource::Route(read)) = Kind::Route.decode("x", &bytes, None) else { panic!("refused") };
     read.clusters().map(ToString::to_string).collect()
+}
+
+#[test]
+fn entries_without_weight_lead_nowhere() {
+    use route::route_action::ClusterSpecifier;
+    let entry = |name: &str, weight| route::weighted_cluster::ClusterWeight {
+        name: name.into(),
+        weight,
+        ..Default::default()
+    };
+    let clusters = vec![entry("a", number(0)), entry("b", number(2)), entry("c", None)];
+    let clusters = route::WeightedCluster { clusters, ..Default::default() };
+    let config = routes_with(|host| {
+        host.routes[0] =
+            action(|action| action.cluster_specifier = Some(ClusterSpecifier::WeightedClusters(clusters)));
+    });
+    assert_eq!(led_to(&config), ["b"]);
+}
+
+#[test]
+fn conditions_on_headers_that_are_empty_or_not_there() {
+    use route::header_matcher::HeaderMatchSpecifier as Header;
+    for (specifier, invert_match, missing_is_empty, empty, missing) in [
+        (Header::PresentMatch(true), false, false, true, false),
+        (Header::PresentMatch(true), true, false, false, true),
+        (Header::PresentMatch(true), false, true, true, true),
+        (Header::PresentMatch(false), false, false, false, true),
+        (Header::StringMatch(exactly("")), false, false, true, false),
+        (Header::StringMatch(exactly("")), false, true, true, true),
+        (Header::StringMatch(exactly("a")), true, false, true, false),
+        (Header::StringMatch(exactly("a")), true, true, true, true),
+    ] {
+        let header = route::HeaderMatcher {
+            name: "h".into(),
+            header_match_specifier: Some(specifier),
+            invert_match,
+            treat_missing_header_as_empty: missing_is_empty,
+        };
+        let config =
+            routes_with(|host| host.routes[0].r#match.as_mut().unwrap().headers = vec![header.clone()]);
+        let bytes = Bytes::from(config.encode_to_vec());
+        let Ok(Resource::Route(read)) = Kind::Route.decode("x", &bytes, None) else { panic!("refused") };
+        let condition = &read.virtual_hosts[0].routes[0].condition.headers[0];
+        let holds = (condition.matches(Some("".into())), condition.matches(None));
+        assert_eq!(holds, (empty, missing), "{header:?}");
+    }
 }
 
 #[test]

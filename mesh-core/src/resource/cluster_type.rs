@@ -168,16 +168,16 @@ fn dns(
         return Err(Invalid::new("needs exactly one locality with one endpoint")).at("load_assignment");
     }
     for endpoint in endpoints() {
-        match &endpoint.address {
-            Address::Dns { port: 0, .. } => {
-                let why = format!("{} has no port", endpoint.address);
-                return Err(Invalid::new(why)).at("load_assignment");
-            }
+        let port = match &endpoint.address {
+            Address::Dns { port, .. } => *port,
+            Address::Ip(ip) => ip.port(),
             Address::Unix(_) | Address::Internal(_) => {
                 let why = format!("{} cannot be looked up", endpoint.address);
                 return Err(Invalid::new(why)).at("load_assignment");
             }
-            Address::Dns { .. } | Address::Ip(_) => {}
+        };
+        if port == 0 {
+            return Err(Invalid::new(format!("{} has no port", endpoint.address))).at("load_assignment");
         }
     }
     #[expect(deprecated, reason = "istiod sends these fields of the cluster")]

@@ -299,8 +299,9 @@ impl DropOverload {
         if proto.category.is_empty() {
             return Err(Invalid::new("must not be empty")).at("category");
         }
-        let share = proto.drop_percentage.as_ref().ok_or_else(|| Invalid::new("is missing"));
-        let share = share.and_then(Fraction::from_proto).at("drop_percentage")?;
+        let share = proto.drop_percentage.as_ref().map(Fraction::from_proto).transpose();
+        // Nothing is 0 %, as everywhere in protobuf.
+        let share = share.at("drop_percentage")?.unwrap_or_default();
         Ok(Self { category: proto.category.as_str().into(), share })
     }
 }

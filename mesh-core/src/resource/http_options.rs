@@ -96,21 +96,25 @@ impl HttpOptions {
         let (version, http2) = match &proto.upstream_protocol_options {
             Some(Protocol::ExplicitHttpConfig(config)) => match &config.protocol_config {
                 Some(Explicit::HttpProtocolOptions(_)) => (HttpVersion::Http1, None),
-                Some(Explicit::Http2ProtocolOptions(http2)) => (HttpVersion::Http2, Some(http2)),
+                Some(Explicit::Http2ProtocolOptions(http2)) => {
+                    (HttpVersion::Http2, Some((http2, "explicit_http_config")))
+                }
                 Some(Explicit::Http3ProtocolOptions(_)) => (HttpVersion::Http3, None),
                 None => return Err(Invalid::new("is missing")).at("explicit_http_config.protocol_config"),
             },
             Some(Protocol::UseDownstreamProtocolConfig(config)) => {
-                (HttpVersion::Callers, config.http2_protocol_options.as_ref())
+                let http2 = config.http2_protocol_options.as_ref();
+                (HttpVersion::Callers, http2.map(|http2| (http2, "use_downstream_protocol_config")))
             }
             Some(Protocol::AutoConfig(config)) => {
-                (HttpVersion::Negotiated, config.http2_protocol_options.as_ref())
+                let http2 = config.http2_protocol_options.as_ref();
+                (HttpVersion::Negotiated, http2.map(|http2| (http2, "auto_config")))
             }
             None => (HttpVersion::Unsaid, None),
         };
         let mut options = Self { version, ..Self::default() };
-        if let Some(http2) = http2 {
-            options.http2 = Http2Options::from_proto(http2)?;
+        if let Some((http2, place)) = http2 {
+            options.http2 = Http2Options::from_proto(http2).at("http2_protocol_options").at(place)?;
         }
         if let Some(common) = &proto.common_http_protocol_options {
             options.read_common(common).at("common_http_protocol_options")?;

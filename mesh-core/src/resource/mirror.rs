@@ -100,8 +100,8 @@ impl HashPolicy {
             }
             Some(Specifier::ConnectionProperties(connection)) if connection.source_ip => HashSource::SourceIp,
             Some(Specifier::FilterState(state)) if state.key == CHANNEL_ID => HashSource::Channel,
-            Some(Specifier::ConnectionProperties(_) | Specifier::FilterState(_)) => return Ok(None),
-            None => return Err(Invalid::new("is missing")).at("policy_specifier"),
+            // gRFC A42; and what is newer than this is not there either.
+            Some(Specifier::ConnectionProperties(_) | Specifier::FilterState(_)) | None => return Ok(None),
         };
         Ok(Some(Self { source, terminal: proto.terminal }))
     }

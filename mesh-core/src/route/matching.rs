@@ -147,6 +147,7 @@ mod tests {
         headers.append("x-many", HeaderValue::from_static("a"));
         headers.append("x-many", HeaderValue::from_static("b"));
         headers.insert("x-bin-bin", HeaderValue::from_static("z"));
+        headers.insert("x-empty", HeaderValue::from_static(""));
         headers.insert("x-odd", HeaderValue::from_bytes(b"\xff").unwrap());
         let holds = |name: &str, value: &str| {
             let condition = ValueMatch::Text(StringMatch::Exact(value.into(), false));
@@ -154,6 +155,13 @@ mod tests {
                 HeaderMatch { name: name.into(), condition, invert: false, missing_as_empty: false };
             matcher.matches(head("/p", &headers).header(&matcher))
         };
+        let present = |name: &str| {
+            let condition = ValueMatch::Present(true);
+            let matcher =
+                HeaderMatch { name: name.into(), condition, invert: false, missing_as_empty: false };
+            matcher.matches(head("/p", &headers).header(&matcher))
+        };
+        assert!(present("x-empty") && holds("x-empty", "") && !present("x-none") && !holds("x-none", ""));
         assert!(holds("x-many", "a,b"));
         assert!(holds(":method", "POST"));
         assert!(holds(":authority", "echo:7070"));

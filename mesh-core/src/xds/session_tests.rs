@@ -5,7 +5,7 @@ use crate::xds::cache::Absence;
 use crate::xds::fixture::Toy::{Part, Whole};
 use crate::xds::fixture::{self, Fixture, any, resource, wrapped};
 use crate::xds::{RESOURCE_TIMEOUT, UNLISTED_GRACE};
-use mesh_proto::ads::{DiscoveryResponse, Resource};
+use mesh_proto::ads::{Any, DiscoveryResponse, Resource};
 use prost::Message;
 
 #[test]
@@ -183,6 +183,26 @@ fn wrappers_are_opened_and_heartbeats_are_no_news() {
     assert!(f.request().error_detail.is_none());
     f.send(Whole, vec![wrapped("", None)]);
     assert!(f.request().error_detail.unwrap().message.contains("name: missing"));
+    let garbage = |mut wrapper: Any| {
+        wrapper.value = vec![0xff].into();
+        wrapper
+    };
+    assert_eq!(
+        f.send(Whole, vec![garbage(wrapped("b", None)), wrapped("a", Some(any(Whole, "a", 2)))]),
+        ["a"]
+    );
+    let message = f.request().error_detail.unwrap().message;
+    assert!(message.contains("resource 0: the Resource wrapper cannot be decoded"), "{message}");
+}
+
+#[test]
+fn what_nobody_asked_for_is_no_error_in_an_answer() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    assert_eq!(f.send(Whole, vec![any(Whole, "other", 0), any(Whole, "a", 1)]), ["a"]);
+    assert_eq!(f.request().error_detail, None);
+    assert!(f.session.get(Whole, "other").is_none());
 }
 
 #[test]
