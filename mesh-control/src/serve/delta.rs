@@ -45,7 +45,7 @@ pub(super) fn receive(watch: &mut Watch, request: DeltaDiscoveryRequest) -> Opti
         watch.owed = true;
         for (name, version) in request.initial_resource_versions {
             if watch.wildcard || watch.named.contains(&*name) {
-                watch.held.insert(name.into(), Held::Claimed(version));
+                watch.held.insert(name.into(), Held::claimed(version));
             }
         }
     }
@@ -63,11 +63,6 @@ pub(super) fn respond(
     let owed = std::mem::take(&mut watch.owed);
     if !owed && changed.is_empty() && removed.is_empty() {
         return None;
-    }
-    // What is part of everything and was only asked about need not be remembered.
-    if watch.wildcard {
-        let named = &watch.named;
-        watch.held.retain(|name, held| *held != Held::Nothing || named.contains(name));
     }
     let type_url = watch.kind.type_url().to_owned();
     let resource = |(name, value): (Arc<str>, Bytes)| Resource {

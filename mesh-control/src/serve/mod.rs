@@ -5,6 +5,7 @@
 
 #[cfg(feature = "server")]
 pub mod ads;
+mod by_name;
 mod delta;
 #[cfg(feature = "server")]
 pub mod server;

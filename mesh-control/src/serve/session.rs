@@ -6,6 +6,7 @@
 //! - Only what a client does not hold is sent, as far as its protocol can say so.
 //! - A refused resource is not sent again until it changes.
 
+use super::by_name::Size;
 use super::watch::{Marks, Watch, index};
 use super::{IDENTIFIER, World, delta, sotw};
 use crate::translate::{Kind, NodeView};
@@ -15,10 +16,16 @@ use mesh_proto::ads::{DeltaDiscoveryRequest, DiscoveryRequest};
 use mesh_proto::envoy::config::core::v3::{ControlPlane, Node};
 use prost::Message;
 use std::fmt;
+use std::ops::Add;
 use std::sync::Arc;
 
 /// The order in which kinds are pushed: what is referred to before what refers to it.
 pub const PUSH_ORDER: [Kind; 4] = [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Route];
+
+/// Names that a stream may ask for, of all kinds together. What is there anyway does not count for who asks for everything.
+pub const MAX_NAMES: usize = 200_000;
+/// The length of these names in bytes, all together.
+pub const MAX_NAME_BYTES: usize = 32 * 1024 * 1024;
 
 /// The server's side of one stream.
 #[derive(Debug)]
@@ -29,6 +36,10 @@ pub struct Session<W> {
     watches: [Watch; Kind::ALL.len()],
     /// The number of the last response.
     number: u64,
+    /// The names that it may ask for.
+    limit: Size,
+    /// Those that are remembered at most: more, if the client wants everything of a larger world.
+    most: Size,
 }
 
 /// A client that refuses what it was sent.
@@ -52,7 +63,8 @@ impl<W: World> Session<W> {
     pub fn new(protocol: Protocol, world: Arc<W>) -> Self {
         let mut watches = Kind::ALL.map(Watch::new);
         watches.sort_by_key(|watch| index(watch.kind));
-        Self { protocol, world, node: None, watches, number: 0 }
+        let limit = Size { names: MAX_NAMES, bytes: MAX_NAME_BYTES };
+        Self { protocol, world, node: None, watches, number: 0, limit, most: limit }
     }
 
     /// Who asks; none before the first request.
@@ -65,26 +77,49 @@ impl<W: World> Session<W> {
     ///
     /// # Errors
     ///
-    /// If the message is no request, or the first one without a node.
+    /// If the message is no request, or the first one without a node, or asks for more than [`MAX_NAMES`] or
+    /// [`MAX_NAME_BYTES`] with those before it.
     pub fn receive(&mut self, message: Bytes) -> Result<Option<Refusal>, Violation> {
         let garbled = |error| Violation(format!("not a discovery request: {error}"));
-        match self.protocol {
+        let refusal = match self.protocol {
             Protocol::StateOfTheWorld => {
                 let mut request = DiscoveryRequest::decode(message).map_err(garbled)?;
                 self.introduce(request.node.take())?;
-                Ok(self.watch(&request.type_url).and_then(|watch| sotw::receive(watch, request)))
+                self.watch(&request.type_url).and_then(|watch| sotw::receive(watch, request))
             }
             Protocol::Delta => {
                 let mut request = DeltaDiscoveryRequest::decode(message).map_err(garbled)?;
                 self.introduce(request.node.take())?;
-                Ok(self.watch(&request.type_url).and_then(|watch| delta::receive(watch, request)))
+                self.watch(&request.type_url).and_then(|watch| delta::receive(watch, request))
             }
+        };
+        self.check_size()?;
+        Ok(refusal)
+    }
+
+    /// Refuses to remember more names than there may be.
+    fn check_size(&mut self) -> Result<(), Violation> {
+        let size = self.watches.iter().map(Watch::size).fold(Size::default(), Size::add);
+        let Some(node) = self.node.as_ref().filter(|_| !size.fits(self.most)) else { return Ok(()) };
+        let wildcards = self.watches.iter().filter(|watch| watch.wildcard);
+        let world = wildcards.map(|watch| Size::of(&self.world.names(node, watch.kind)));
+        let world = world.fold(Size::default(), Size::add);
+        self.most = self.limit + world;
+        if size.fits(self.most) {
+            return Ok(());
         }
+        let (Size { names, bytes }, limit) = (size - world, self.limit);
+        Err(Violation(format!(
+            "the stream asks for {names} names of {bytes} bytes, and no stream may ask for more than {} of {} bytes: ask for \
+             fewer, or for everything with \"*\"",
+            limit.names, limit.bytes
+        )))
     }
 
     /// Replaces what is served.
     pub fn update(&mut self, world: Arc<W>) {
         self.world = world;
+        self.most = self.limit;
         self.watches.iter_mut().for_each(|watch| watch.dirty |= !watch.is_idle());
     }
 
@@ -208,6 +243,10 @@ mod tests;
 #[cfg(test)]
 #[path = "session_delta_tests.rs"]
 mod delta_tests;
+
+#[cfg(test)]
+#[path = "session_size_tests.rs"]
+mod size_tests;
 
 #[cfg(test)]
 #[path = "converge_tests.rs"]

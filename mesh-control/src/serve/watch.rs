@@ -4,6 +4,7 @@
 //! latest state and costs no more memory than a fast one.
 
 use super::World;
+use super::by_name::{ByName, Size};
 use crate::translate::{Kind, NodeView};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,9 @@ pub(super) fn index(kind: Kind) -> usize {
 pub(super) fn is_complete(kind: Kind) -> bool {
     matches!(kind, Kind::Listener | Kind::Cluster)
 }
+
+/// The length of a version.
+const VERSION_LEN: usize = 16;
 
 /// The version of a resource: a fingerprint of its bytes (FNV-1a), the same in every process and after every restart.
 pub(super) fn version(bytes: &[u8]) -> String {
@@ -58,6 +62,14 @@ pub(super) enum Held {
 }
 
 impl Held {
+    /// It says that it holds `version`. One that cannot be ours is as good as none.
+    pub(super) fn claimed(mut version: String) -> Self {
+        if version.len() != VERSION_LEN {
+            version = String::new();
+        }
+        Self::Claimed(version)
+    }
+
     fn is(&self, bytes: &Bytes) -> bool {
         match self {
             Self::Sent(sent) => {
@@ -93,11 +105,11 @@ pub(super) struct Watch {
     /// Of these, the ones that it named a host for, without port.
     implied: BTreeSet<Arc<str>>,
     /// What it wants, and what it has of that.
-    pub(super) held: BTreeMap<Arc<str>, Held>,
-    /// What it holds and what exists no more, and the responses that have to be answered before it is told.
+    pub(super) held: ByName<Held>,
+    /// What of that exists no more, and the responses that have to be answered before it is told.
     gone: BTreeMap<Arc<str>, Option<Marks>>,
     /// What it wants no more and may come to hold nevertheless, because it was on the way when it stopped to.
-    on_the_way: BTreeSet<Arc<str>>,
+    on_the_way: ByName<()>,
     /// Whether a response is due even if it says nothing.
     pub(super) owed: bool,
     /// Whether there may be a difference.
@@ -119,15 +131,20 @@ impl Watch {
             wildcard: false,
             named: BTreeSet::new(),
             implied: BTreeSet::new(),
-            held: BTreeMap::new(),
+            held: ByName::new(),
             gone: BTreeMap::new(),
-            on_the_way: BTreeSet::new(),
+            on_the_way: ByName::new(),
             owed: false,
             dirty: false,
             sent: 0,
             answered: 0,
             refusal: None,
         }
+    }
+
+    /// How much is remembered: everything that is wanted or gone is among what is held.
+    pub(super) fn size(&self) -> Size {
+        self.held.size() + self.on_the_way.size()
     }
 
     /// Whether the client wants anything.
@@ -173,22 +190,23 @@ impl Watch {
     pub(super) fn ask(&mut self, name: &Arc<str>) {
         self.held.insert(name.clone(), Held::Unanswered);
         self.gone.remove(name);
+        self.on_the_way.remove(name);
     }
 
     /// Forgets a name.
     pub(super) fn forget(&mut self, name: &Arc<str>) {
         self.gone.remove(name);
-        if self.held.remove(name).is_some() && self.is_unanswered() {
-            self.on_the_way.insert(name.clone());
+        if self.held.remove(name) && self.is_unanswered() {
+            self.on_the_way.insert(name.clone(), ());
         }
     }
 
     /// Everything is wanted.
     pub(super) fn begin_wildcard(&mut self) {
         self.wildcard = true;
-        for name in std::mem::take(&mut self.on_the_way) {
+        for name in self.on_the_way.take_names() {
             // If it does not exist any more, the client has to be told.
-            self.held.entry(name).or_insert(Held::Unanswered);
+            self.held.insert_if_new(name, Held::Unanswered);
         }
     }
 
@@ -199,7 +217,7 @@ impl Watch {
         self.held.retain(|name, _| {
             let stays = self.named.contains(name);
             if !stays && unanswered {
-                self.on_the_way.insert(name.clone());
+                self.on_the_way.insert(name.clone(), ());
             }
             stays
         });
@@ -211,7 +229,7 @@ impl Watch {
         let number = nonce.parse().ok().filter(|&number| number <= self.sent);
         self.answered = self.answered.max(number.unwrap_or(0));
         if !self.is_unanswered() {
-            self.on_the_way.clear();
+            self.on_the_way = ByName::new();
         }
         number.is_some()
     }
@@ -239,10 +257,10 @@ impl Watch {
         let mut news = News::default();
         if self.wildcard {
             for name in world.names(node, self.kind) {
-                self.held.entry(name).or_insert(Held::Unanswered);
+                self.held.insert_if_new(name, Held::Unanswered);
             }
         }
-        for (name, held) in &mut self.held {
+        for (name, held) in self.held.iter_mut() {
             match (world.resource(node, self.kind, name), &*held) {
                 (Some(bytes), _) => {
                     self.gone.remove(name);
@@ -261,6 +279,11 @@ impl Watch {
                     self.gone.entry(name.clone()).or_insert(None);
                 }
             }
+        }
+        // What is part of everything and was only asked about need not be remembered.
+        if self.wildcard {
+            let named = &self.named;
+            self.held.retain(|name, held| *held != Held::Nothing || named.contains(name));
         }
         news
     }
@@ -297,8 +320,10 @@ impl Watch {
     fn let_go(&mut self, name: Arc<str>) {
         match self.named.contains(&name) {
             true => self.held.insert(name, Held::Nothing),
-            false => self.held.remove(&name),
-        };
+            false => {
+                self.held.remove(&name);
+            }
+        }
     }
 }
 
@@ -311,5 +336,8 @@ mod tests {
         // Reference values of FNV-1a.
         assert_eq!(version(b""), "cbf29ce484222325");
         assert_eq!(version(b"foobar"), "85944171f73967e8");
+        assert_eq!(version(b"foobar").len(), VERSION_LEN);
+        assert!(Held::claimed(version(b"foobar")).is(&Bytes::from_static(b"foobar")));
+        assert_eq!(Held::claimed("7".repeat(1000)), Held::Claimed(String::new()), "none of ours");
     }
 }
