@@ -384,6 +384,61 @@ async fn an_endpoint_fails_that_can_be_reached_by_envoy_only() {
     assert_eq!(world.control.nacks(), [""; 0]);
 }
 
+/// Istio's `resolution: DYNAMIC_DNS`.
+#[tokio::test(start_paused = true)]
+async fn a_dynamic_forward_proxy_leads_where_the_name_of_its_caller_leads() {
+    use mesh_proto::envoy::extensions::clusters::dynamic_forward_proxy::v3 as dynamic;
+    let world = World::default();
+    let (_first, _second) = (world.backend("10.0.0.1:80"), world.backend("10.0.0.2:80"));
+    let proxy = |config: mesh_proto::google::protobuf::Any| {
+        let name = "envoy.clusters.dynamic_forward_proxy".to_owned();
+        let custom = proto::cluster::CustomClusterType { name, typed_config: Some(config) };
+        proto::Cluster {
+            cluster_discovery_type: Some(proto::cluster::ClusterDiscoveryType::ClusterType(custom)),
+            eds_cluster_config: None,
+            lb_policy: proto::cluster::LbPolicy::ClusterProvided as i32,
+            ..cluster("anywhere")
+        }
+    };
+    let config = pack_any(dynamic::ClusterConfig::default());
+    world.control.set([any(&proxy(config.clone()))]);
+    world.route("anywhere");
+    let channel = channel(&world);
+    let why = who(&channel).await.unwrap_err();
+    assert!(why.contains("host echo cannot be looked up"), "{why}");
+    world.net.name("echo", &[ip("10.0.0.1")]);
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+    // Who is called follows the name.
+    world.net.name("echo", &[ip("10.0.0.2")]);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.2:80");
+    assert_eq!(world.control.nacks(), [""; 0]);
+
+    // A type that is not known is refused by its name, and the one before stays in force.
+    world.control.set([any(&proxy(mesh_proto::google::protobuf::Any {
+        type_url: "type.googleapis.com/example.Anything".to_owned(),
+        ..config.clone()
+    }))]);
+    sleep(Duration::from_secs(1)).await;
+    let told = world.control.nacks().join("\n");
+    let expected = "anywhere: cluster_type.typed_config: \"example.Anything\" is not supported";
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.2:80");
+
+    // It may become a cluster with endpoints of its own, and what it was again.
+    world.cluster("anywhere", &["10.0.0.1:80"]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+    world.control.set([any(&proxy(config))]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(who(&channel).await.unwrap(), "10.0.0.2:80");
+    world.remove_cluster("anywhere");
+    sleep(Duration::from_secs(5)).await;
+    let why = who(&channel).await.unwrap_err();
+    assert!(why.contains("Cluster anywhere"), "{why}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_passed_through_for_a_target_that_does_not_allow_it() {
     let world = World::default();

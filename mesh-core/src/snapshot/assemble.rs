@@ -7,7 +7,7 @@
 use super::clusters::Clusters;
 use super::entry::{ClusterKey, Scope};
 use super::interest::Interest;
-use super::meant::{destination, original_destination};
+use super::meant::{original_destination, refusal};
 use super::outbound::{Concerned, Outbound, split};
 use super::target::{Origin, StaticCluster, TargetId, TargetSpec};
 use super::wanted::{Own, Wanted, routes_of, server_listener, wanted};
@@ -207,8 +207,8 @@ impl Assembler {
         }
     }
 
-    /// Compiles the routes anew that lead to clusters which turned out to lead wherever their callers mean; whether there
-    /// were any.
+    /// Compiles the routes anew that lead to clusters which turned out to lead wherever their callers mean, or not to do so
+    /// any more; whether there were any.
     fn recompile_misplaced(&mut self, client: Option<&Client<Kind>>) -> bool {
         let misplaced = self.clusters.take_misplaced();
         let leads_there =
@@ -318,7 +318,7 @@ impl Assembler {
             let (scope, given) = match given {
                 Some(given) => (Scope::Given, Some(Ok(given.clone()))),
                 None => match original_destination(name, client) {
-                    Some(cluster) => (Scope::Meant(spec.name.clone()), Some(destination(spec, &cluster))),
+                    Some(cluster) => (Scope::Meant(spec.name.clone()), refusal(spec, &cluster).map(Err)),
                     None => (Scope::Shared, None),
                 },
             };

@@ -5,6 +5,7 @@ mod compose;
 use super::aggregates::Aggregates;
 use super::entry::{ClusterKey, Entry, Scope};
 use super::interest::Interest;
+use super::meant::follow;
 use super::sources::Sources;
 use super::verdict::{MadeOf, Verdict, look_up, verdict};
 use crate::balance::Registry;
@@ -58,8 +59,8 @@ pub(super) struct Clusters {
     retired: BTreeMap<usize, Instant>,
     /// Those whose load is to be reported.
     reported: BTreeSet<usize>,
-    /// Those that turned out to lead to whatever their callers mean, and are shared all the same.
-    misplaced: Vec<ClusterIndex>,
+    /// Those that turned out to lead to whatever their callers mean, and are shared all the same; and the reverse.
+    misplaced: Vec<usize>,
     registry: Registry,
     settings: Settings,
     environment: Arc<Environment>,
@@ -104,7 +105,7 @@ impl Clusters {
         let view = entry.view.clone();
         let index = self.entries.insert(entry);
         self.views.set(index, Some(view));
-        if key.scope == Scope::Shared {
+        if key.scope != Scope::Given {
             self.names.add(&key.name, index);
         }
         self.due.insert(index);
@@ -174,11 +175,12 @@ impl Clusters {
     }
 
     fn consider(&mut self, index: usize, now: Instant, client: Option<&Client<Kind>>) -> bool {
-        let Some(entry) = self.entries.get(index) else { return false };
-        let resource = match &entry.given {
-            Some(Ok(given)) => Ok(given.clone()),
-            Some(Err(failure)) => Err(Verdict::Fail(failure.clone())),
-            None => look_up(&entry.key.name, client),
+        let Some(entry) = self.entries.get_mut(index) else { return false };
+        let resource = match (&entry.given, entry.key.scope.clone()) {
+            (Some(Ok(given)), _) => Ok(given.clone()),
+            (Some(Err(failure)), _) => Err(Verdict::Fail(failure.clone())),
+            (None, Scope::Meant(name)) => follow(entry, &name, client, || self.misplaced.push(index)),
+            (None, _) => look_up(&entry.key.name, client),
         };
         let in_use = entry.made_of.is_some();
         let gone_at = self.leaving.remove(&index);
@@ -261,7 +263,7 @@ impl Clusters {
                 Verdict::Wait
             }
             EndpointSource::OriginalDestination(_) => {
-                self.misplaced.push(ClusterIndex(index));
+                self.misplaced.push(index);
                 let why = "it leads to whatever address its callers mean, and none is known";
                 Verdict::Fail(Failure::new(ErrorKind::Unsupported, why))
             }
@@ -277,7 +279,7 @@ impl Clusters {
 
     /// The clusters that turned out not to be the same for all, since this was asked last.
     pub(super) fn take_misplaced(&mut self) -> Vec<ClusterIndex> {
-        std::mem::take(&mut self.misplaced)
+        self.misplaced.drain(..).map(ClusterIndex).collect()
     }
 
     /// Whether it is known what the cluster in this place is, or that it is not.

@@ -49,6 +49,8 @@ pub(super) struct Entry {
     pub(super) view: Arc<ClusterView>,
     /// The cluster if it need not be asked for, or why it cannot be used.
     pub(super) given: Option<Result<Arc<ClusterResource>, Failure>>,
+    /// The cluster of one authority: as it came, and as it is for that.
+    pub(super) meant: Option<(Arc<ClusterResource>, Arc<ClusterResource>)>,
     /// What its endpoints are made of.
     pub(super) held: Held,
     /// What the view was made of.
@@ -64,7 +66,7 @@ impl Entry {
         given: Option<Result<Arc<ClusterResource>, Failure>>,
     ) -> Self {
         let view = Arc::new(live.pending());
-        Self { key, live, view, given, held: Held::default(), made_of: None, uses: 0 }
+        Self { key, live, view, given, meant: None, held: Held::default(), made_of: None, uses: 0 }
     }
 
     /// Whether there may be calls on their way here, of which each holds a view. So do the entry and the snapshot to come; an

@@ -3,8 +3,10 @@
 //! A sidecar knows that address from the connection that it caught. Nothing is caught here: callers mean the name that they
 //! call, wherever that leads by DNS.
 
+use super::entry::Entry;
 use super::outbound::{DEFAULT_PORT, split};
 use super::target::{Fallback, Origin, TargetSpec};
+use super::verdict::{Verdict, look_up};
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::net::Address;
 use crate::resource::cluster::{
@@ -23,32 +25,53 @@ const PASSTHROUGH: &str = "PassthroughCluster";
 /// The cluster of this name, if it leads to whatever address its callers mean.
 pub(super) fn original_destination(name: &str, client: Option<&Client<Kind>>) -> Option<Arc<Cluster>> {
     match client?.get(Kind::Cluster, name)?.value()? {
-        Resource::Cluster(cluster) => {
-            let header = match &cluster.endpoints {
-                EndpointSource::OriginalDestination(original) => &original.header,
-                _ => return None,
-            };
-            header.is_none().then(|| cluster.clone())
-        }
+        Resource::Cluster(cluster) => is_meant(cluster).then(|| cluster.clone()),
         _ => None,
     }
 }
 
-/// The cluster as it is for one target: nothing is intercepted here, so callers mean the target's own name.
-pub(super) fn destination(spec: &TargetSpec, cluster: &Cluster) -> Result<Arc<Cluster>, Failure> {
+/// Whether a cluster leads to whatever its callers mean, and they need no header to say so.
+fn is_meant(cluster: &Cluster) -> bool {
+    matches!(&cluster.endpoints, EndpointSource::OriginalDestination(original) if original.header.is_none())
+}
+
+/// Why a target may not use such a cluster; none if it may.
+pub(super) fn refusal(spec: &TargetSpec, cluster: &Cluster) -> Option<Failure> {
     let refuses = matches!(
         spec.origin,
         Origin::ControlPlane { fallback: Fallback::Refuse, .. }
             | Origin::Sidecar { fallback: Fallback::Refuse }
     );
-    if refuses && &*cluster.name == PASSTHROUGH {
+    (refuses && &*cluster.name == PASSTHROUGH).then(|| {
         let why = format!(
             "the control plane knows no endpoints of {}: it would pass its requests through, which this target does not allow",
             spec.name
         );
-        return Err(Failure::new(ErrorKind::Missing, why));
+        Failure::new(ErrorKind::Missing, why)
+    })
+}
+
+/// The cluster as it is for callers of `authority`: nothing is intercepted here, so that is what they mean. If it leads elsewhere
+/// by now, that is told, and what it was stays until the routes know it.
+pub(super) fn follow(
+    entry: &mut Entry,
+    authority: &str,
+    client: Option<&Client<Kind>>,
+    elsewhere: impl FnOnce(),
+) -> Result<Arc<Cluster>, Verdict> {
+    let source = look_up(&entry.key.name, client)?;
+    if !is_meant(&source) {
+        elsewhere();
+        return Err(Verdict::Wait);
     }
-    Ok(Arc::new(meant(cluster, &spec.name)))
+    if let Some((before, made)) = &entry.meant
+        && Arc::ptr_eq(before, &source)
+    {
+        return Ok(made.clone());
+    }
+    let made = Arc::new(meant(&source, authority));
+    entry.meant = Some((source, made.clone()));
+    Ok(made)
 }
 
 /// The same cluster, with the endpoints that `authority` leads to by DNS.
