@@ -16,9 +16,6 @@ use std::time::Duration;
 /// The time between lookups in DNS where a cluster does not say (Envoy).
 pub const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 
-/// The type of a cluster that leads to whatever host a request names.
-const DYNAMIC_FORWARD_PROXY: &str = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
-
 /// Where the endpoints of a cluster come from.
 #[derive(Clone, Debug)]
 pub enum EndpointSource {
@@ -98,7 +95,7 @@ impl EndpointSource {
                             dns(proto, kind, Some(&dns_config), strictness)
                         }
                         // Istio's `resolution: DYNAMIC_DNS`: where the name leads that callers mean.
-                        _ if config.message == DYNAMIC_FORWARD_PROXY => {
+                        Some(Extension::DynamicForwardProxy) => {
                             Ok(Self::OriginalDestination(OriginalDestination::default()))
                         }
                         _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),

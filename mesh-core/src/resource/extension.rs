@@ -51,16 +51,21 @@ extensions! {
     GrpcStats = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
     StatefulSession = "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
     StatefulSessionPerRoute = "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
+    SessionCookie = "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState",
+    SessionHeader = "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState",
     Rbac = "envoy.extensions.filters.http.rbac.v3.RBAC",
     RbacPerRoute = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
     Alpn = "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
     // Kinds of clusters.
     Aggregate = "envoy.extensions.clusters.aggregate.v3.ClusterConfig",
     DnsCluster = "envoy.extensions.clusters.dns.v3.DnsCluster",
+    DynamicForwardProxy = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
     // Transport sockets.
     RawBuffer = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
     UpstreamTls = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
     DownstreamTls = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+    Http11Proxy = "envoy.extensions.transport_sockets.http_11_proxy.v3.Http11ProxyUpstreamTransport",
+    ProxyProtocol = "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
     // Balancing.
     RoundRobin = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
     LeastRequest = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",

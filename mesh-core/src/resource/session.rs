@@ -1,13 +1,10 @@
 //! `StatefulSession`: keeping the requests of a session at one endpoint (gRFC A55).
 
-use super::extension::message_name;
-use super::invalid::{At, Checked, Invalid, duration, unpack};
+use super::extension::{Config, Extension};
+use super::invalid::{At, Checked, Invalid, duration};
 use mesh_proto::envoy::extensions::filters::http::stateful_session::v3 as proto;
 use mesh_proto::envoy::extensions::http::stateful_session::{cookie, header};
 use std::time::Duration;
-
-const COOKIE: &str = "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState";
-const HEADER: &str = "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState";
 
 /// Keeps the requests of a session at one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,16 +36,19 @@ impl StatefulSession {
     pub(super) fn from_proto(proto: &proto::StatefulSession) -> Checked<Option<Self>> {
         let Some(state) = &proto.session_state else { return Ok(None) };
         let any = state.typed_config.as_ref().ok_or_else(|| Invalid::new("is missing"));
-        let carrier = any.and_then(|any| match message_name(&any.type_url) {
-            COOKIE => read_cookie(&unpack(&any.value)?),
-            HEADER => {
-                let header: header::v3::HeaderBasedSessionState = unpack(&any.value)?;
-                if header.name.is_empty() {
-                    return Err(Invalid::new("must not be empty")).at("name");
+        let carrier = any.and_then(|any| {
+            let config = Config::of(any)?;
+            match config.extension() {
+                Some(Extension::SessionCookie) => read_cookie(&config.decode()?),
+                Some(Extension::SessionHeader) => {
+                    let header: header::v3::HeaderBasedSessionState = config.decode()?;
+                    if header.name.is_empty() {
+                        return Err(Invalid::new("must not be empty")).at("name");
+                    }
+                    Ok(SessionCarrier::Header(header.name.to_ascii_lowercase().into()))
                 }
-                Ok(SessionCarrier::Header(header.name.to_ascii_lowercase().into()))
+                _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),
             }
-            other => Err(Invalid::new(format!("{other:?} is not supported"))),
         });
         let carrier = carrier.at("typed_config").at("session_state")?;
         Ok(Some(Self { carrier, strict: proto.strict }))

@@ -18,12 +18,6 @@ const SOCKET_MATCH: &str = "envoy.transport_socket_match";
 /// The longest server name that TLS can carry (gRFC A101).
 const MAX_SNI: usize = 255;
 
-/// Istio's `proxyProtocol`. The cluster is kept, so that its failure is told to who calls it.
-const PROXY_PROTOCOL: &str =
-    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
-/// A socket around another, for requests through a proxy.
-const HTTP11_PROXY: &str = "envoy.extensions.transport_sockets.http_11_proxy.v3.Http11ProxyUpstreamTransport";
-
 /// What becomes of a socket that is not known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unknown {
@@ -149,13 +143,15 @@ impl TransportSocket {
                     }
                     Ok(Self::Tls(Arc::new(UpstreamTls::from_proto(&proto, providers)?)))
                 }
-                _ if config.message == HTTP11_PROXY => {
-                    // gRFC A86: without the address of a proxy in the metadata it is the socket within.
+                Some(Extension::Http11Proxy) => {
+                    // gRFC A86: without the address of a proxy in the metadata it is the socket within. What an endpoint has there
+                    // is kept, but nobody connects through it yet.
                     let proxy: Http11ProxyUpstreamTransport = config.decode()?;
                     Self::from_proto(proxy.transport_socket.as_ref(), providers, strictness, unknown)
                         .at("transport_socket")
                 }
-                _ if unknown == Unknown::Kept || config.message == PROXY_PROTOCOL => {
+                // Istio's `proxyProtocol`: the cluster is kept, so that its failure is told to who calls it.
+                extension if unknown == Unknown::Kept || extension == Some(Extension::ProxyProtocol) => {
                     Ok(Self::Unsupported(format!("{:?} is not supported", config.message).into()))
                 }
                 _ => Err(Invalid::new(format!("{:?} is not supported", config.message))),

@@ -191,6 +191,10 @@ messages! {
     CLUSTER_CONFIG = "envoy.extensions.clusters.aggregate.v3.ClusterConfig" {
         acted: 1 clusters;
     }
+    DYNAMIC_FORWARD_PROXY = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig" {
+        reported: 1 dns_cache_config, 2 allow_insecure_cluster_options, 3 allow_coalesced_connections,
+            4 sub_clusters_config;
+    }
     DNS_CLUSTER = "envoy.extensions.clusters.dns.v3.DnsCluster" {
         acted: 3 dns_refresh_rate, 8 dns_lookup_family, 9 all_addresses_in_single_endpoint;
         kept: 4 dns_failure_refresh_rate, 5 respect_dns_ttl, 6 dns_jitter;

@@ -25,6 +25,9 @@ const BASES: &[(Kind, &str)] = &[
     (Kind::Cluster, DNS),
     (Kind::Cluster, DNS_EXTENSION),
     (Kind::Cluster, AGGREGATE),
+    (Kind::Cluster, DYNAMIC_FORWARD_PROXY),
+    (Kind::Cluster, THROUGH_A_PROXY),
+    (Kind::Cluster, PROXY_PROTOCOL),
     (Kind::Cluster, ORIGINAL_DESTINATION),
     (Kind::Cluster, ORIGINAL_DESTINATION_BY_HEADER),
     (Kind::Cluster, LEAST_REQUEST),
@@ -138,6 +141,12 @@ const DNS_EXTENSION: &str = "name:'x' cluster_type{name:'c' typed_config@DnsClus
     load_assignment{endpoints{lb_endpoints{endpoint{address{socket_address{address:'a' port_value:80}}}}}}";
 const AGGREGATE: &str =
     "name:'x' cluster_type{name:'c' typed_config@aggregate.v3.ClusterConfig{clusters:'a'}}";
+const DYNAMIC_FORWARD_PROXY: &str =
+    "name:'x' cluster_type{name:'c' typed_config@dynamic_forward_proxy.v3.ClusterConfig{}}";
+const THROUGH_A_PROXY: &str = "name:'x' transport_socket{name:'t'
+    typed_config@Http11ProxyUpstreamTransport{transport_socket{name:'t' typed_config@RawBuffer{}}}}";
+const PROXY_PROTOCOL: &str =
+    "name:'x' transport_socket{name:'t' typed_config@ProxyProtocolUpstreamTransport{}}";
 const ORIGINAL_DESTINATION: &str = "name:'x' type:4 original_dst_lb_config{}";
 const ORIGINAL_DESTINATION_BY_HEADER: &str = "name:'x' type:4 original_dst_lb_config{use_http_header:1}";
 

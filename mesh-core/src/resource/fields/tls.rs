@@ -10,6 +10,13 @@ messages! {
     }
     RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer" {
     }
+    HTTP_11_PROXY = "envoy.extensions.transport_sockets.http_11_proxy.v3.Http11ProxyUpstreamTransport" {
+        acted: 1 transport_socket > TRANSPORT_SOCKET;
+        reported: 2 default_proxy_address;
+    }
+    PROXY_PROTOCOL = "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport" {
+        reported: 1 config, 2 transport_socket, 3 allow_unspecified_address, 4 tlv_as_pool_key;
+    }
     UPSTREAM_TLS_CONTEXT = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" {
         kept: 1 common_tls_context > COMMON_TLS_CONTEXT, 2 sni, 6 auto_host_sni, 7 auto_sni_san_validation;
         reported: 5 enforce_rsa_key_usage;
