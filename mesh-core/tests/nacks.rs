@@ -3,6 +3,7 @@
 //! where gRPC is silent.
 
 use bytes::Bytes;
+use mesh_core::resource::endpoint::LocalityEndpoints;
 use mesh_core::resource::listener::{ChainAction, Listener};
 use mesh_core::resource::{Kind, Local, Resource};
 use mesh_core::xds::kind::ResourceKind;
@@ -2294,10 +2295,22 @@ fn sidecars_may_do_without_what_is_for_envoy() {
         cluster.cluster_discovery_type = None;
         cluster.load_assignment = Some(twice());
     });
+    let with_gaps = || {
+        let mut assignment =
+            assignment_of(vec![vec![lb_endpoint("10.0.0.1", 80)], vec![lb_endpoint("10.0.0.2", 80)]]);
+        (assignment.endpoints[0].priority, assignment.endpoints[1].priority) = (7, 2);
+        assignment
+    };
+    let inline_with_gaps = cluster_with(|cluster| {
+        cluster.cluster_discovery_type = None;
+        cluster.load_assignment = Some(with_gaps());
+    });
     let sidecar = Local { sidecar: true, ..Default::default() };
     check_for(
         &sidecar,
         vec![
+            row("gaps between priorities", Kind::Endpoint, with_gaps(), GOOD),
+            row("gaps between priorities in a cluster", Kind::Cluster, inline_with_gaps, GOOD),
             row(
                 "override of an unknown filter by a route",
                 Kind::Route,
@@ -2321,6 +2334,15 @@ fn sidecars_may_do_without_what_is_for_envoy() {
             row("the same address twice in a cluster", Kind::Cluster, inline, GOOD),
         ],
     );
+    let bytes = Bytes::from(with_gaps().encode_to_vec());
+    let Ok(Resource::Endpoint(read)) = Kind::Endpoint.decode_for(&sidecar, "x", &bytes, None) else {
+        panic!("refused");
+    };
+    let first = |locality: &LocalityEndpoints| locality.endpoints.iter().next().unwrap().address.to_string();
+    let priorities: Vec<Vec<_>> =
+        read.priorities.iter().map(|localities| localities.iter().map(first).collect()).collect();
+    assert_eq!(priorities, [["10.0.0.2:80"], ["10.0.0.1:80"]], "in their order");
+
     let bytes = Bytes::from(twice().encode_to_vec());
     let Ok(Resource::Endpoint(read)) = Kind::Endpoint.decode_for(&sidecar, "x", &bytes, None) else {
         panic!("refused");

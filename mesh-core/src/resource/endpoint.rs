@@ -250,7 +250,8 @@ fn read(
         }
     }
     for (position, (priority, groups)) in priorities.iter().enumerate() {
-        if *priority as usize != position {
+        // To Envoy a priority that is missing is one without endpoints: what counts is the order.
+        if *priority as usize != position && strictness == Strictness::Strict {
             let why = format!("there is a priority {priority}, but no {position}");
             return Err(Invalid::new(why)).at("endpoints");
         }
