@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mesh_core::balance::{Members, MembersBuilder, Registry};
 use mesh_core::clock::Clock;
 use mesh_core::endpoint::ready::Readiness;
-use mesh_core::endpoint::{ConnectOptions, ConnectTimeout, EndpointKey, Protocol};
+use mesh_core::endpoint::{ConnectOptions, EndpointKey, Protocol};
 use mesh_core::net::{Address, Dialer, Environment};
 use mesh_core::resource::{Kind, Resource};
 use mesh_core::route::{ClusterIndex, RouteTable};
@@ -33,7 +33,6 @@ pub fn address(number: usize) -> String {
 pub fn members(count: usize) -> Members {
     let options = Arc::new(ConnectOptions {
         protocol: Protocol::Http2,
-        connect_timeout: ConnectTimeout::new(Duration::from_secs(1)),
         family: Default::default(),
         keepalive: Default::default(),
         tls: false,

@@ -1,5 +1,6 @@
 //! Clusters whose endpoints come from DNS, from other clusters, or from what callers mean.
 
+use mesh_core::clock::now;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
@@ -451,4 +452,39 @@ async fn nothing_is_passed_through_for_a_target_that_does_not_allow_it() {
     world.route("PassthroughCluster");
     let why = who(&channel(&world)).await.unwrap_err();
     assert!(why.contains("knows no endpoints of echo:80"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_clusters_that_share_an_endpoint_each_waits_for_a_connection_as_long_as_it_says() {
+    // In either order.
+    for (to_a, to_b) in [(1, 3), (3, 1)] {
+        let world = World::default();
+        world.net.black_hole("10.0.0.1:80");
+        for (name, seconds) in [("a", to_a), ("b", to_b)] {
+            let connect_timeout = Some(duration(Duration::from_secs(seconds)));
+            world.control.set([
+                any(&proto::Cluster { connect_timeout, ..cluster(name) }),
+                any(&assignment(name, &["10.0.0.1:80"])),
+            ]);
+        }
+        world.routes(vec![route("/mesh.test.Echo/ClientStreaming", &[("a", 1)]), route("/", &[("b", 1)])]);
+        let channel = channel(&world);
+        let start = now();
+        let (mut of_a, of_b) = (EchoClient::new(channel.clone()), channel.clone());
+        let in_a = tokio::spawn(async move {
+            let status = of_a.client_streaming(tokio_stream::iter([Message::new("x")])).await.unwrap_err();
+            (status.message().to_owned(), now())
+        });
+        let in_b = tokio::spawn(async move { (who(&of_b).await.unwrap_err(), now()) });
+        for ((why, end), seconds) in [(in_a.await.unwrap(), to_a), (in_b.await.unwrap(), to_b)] {
+            let took = end - start;
+            let limit = Duration::from_secs(seconds);
+            assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}: {why}");
+            assert!(why.contains(&format!("within {limit:?}")), "{why}");
+        }
+        assert_eq!(world.net.dialled("10.0.0.1:80"), 1, "by one attempt");
+        let _backend = world.backend("10.0.0.1:80");
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80");
+    }
 }

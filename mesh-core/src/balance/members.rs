@@ -1,7 +1,7 @@
 //! The endpoints of one priority of a cluster, and how they change.
 
 use crate::endpoint::ready::ReadySet;
-use crate::endpoint::{Endpoint, EndpointKey};
+use crate::endpoint::{ConnectTimeout, Endpoint, EndpointKey};
 use crate::net::Environment;
 use crate::slots::Slots;
 use std::borrow::Borrow;
@@ -37,6 +37,7 @@ struct Registered(Arc<Endpoint>);
 #[derive(Debug)]
 pub struct MembersBuilder {
     members: Members,
+    connect_timeout: ConnectTimeout,
     /// Numbers below this are in use, or free.
     next: usize,
     free: Vec<usize>,
@@ -143,12 +144,19 @@ impl Hash for Registered {
 
 impl Default for MembersBuilder {
     fn default() -> Self {
-        let members = Members { endpoints: Slots::default(), len: 0, ready: Arc::new(ReadySet::new(0)) };
-        Self { members, next: 0, free: Vec::new() }
+        Self::new(ConnectTimeout::default())
     }
 }
 
 impl MembersBuilder {
+    /// No members yet, of a cluster that waits so long for a connection to one.
+    #[must_use]
+    pub fn new(connect_timeout: ConnectTimeout) -> Self {
+        let ready = Arc::new(ReadySet::new(0, connect_timeout.clone()));
+        let members = Members { endpoints: Slots::default(), len: 0, ready };
+        Self { members, connect_timeout, next: 0, free: Vec::new() }
+    }
+
     /// The members at present.
     #[must_use]
     pub fn members(&self) -> Members {
@@ -198,7 +206,7 @@ impl MembersBuilder {
     /// members at a time.
     fn grow(&mut self, members: usize) {
         let needed = members.max(self.next);
-        let larger = Arc::new(ReadySet::new(needed + needed / 4));
+        let larger = Arc::new(ReadySet::new(needed + needed / 4, self.connect_timeout.clone()));
         if self.members.ready.is_active() {
             larger.activate();
         }
@@ -224,9 +232,8 @@ impl Drop for MembersBuilder {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::endpoint::{ConnectOptions, ConnectTimeout, Protocol};
+    use crate::endpoint::{ConnectOptions, Protocol};
     use crate::net::{Address, Dialer};
-    use std::time::Duration;
 
     pub(crate) fn key(port: u16) -> EndpointKey {
         EndpointKey {
@@ -234,7 +241,6 @@ pub(crate) mod tests {
             hostname: None,
             options: Arc::new(ConnectOptions {
                 protocol: Protocol::Http2,
-                connect_timeout: ConnectTimeout::new(Duration::from_secs(1)),
                 family: Default::default(),
                 keepalive: Default::default(),
                 tls: false,

@@ -51,7 +51,7 @@ impl LiveCluster {
             resends: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
         };
-        let connect_timeout = ConnectTimeout::new(DEFAULT_CONNECT_TIMEOUT);
+        let connect_timeout = ConnectTimeout::default();
         let (cluster, mark) = (Arc::new(cluster), Arc::new(Mark));
         Self { cluster, settings, connect_timeout, ledger, priorities: Vec::new(), made_of: None, mark }
     }
@@ -78,7 +78,11 @@ impl LiveCluster {
             _ => &[],
         });
         let state = ClusterState::Ready { priorities: priorities.cloned().collect(), picker: Arc::new(P2c) };
-        self.view(state, Account::join(parts.iter().map(|part| &part.account)))
+        let account = Account::join(parts.iter().map(|part| &part.account));
+        let mut timeouts = parts.iter().map(|part| part.connect_timeout);
+        let first = timeouts.next().flatten();
+        let connect_timeout = first.filter(|first| timeouts.all(|other| other == Some(*first)));
+        ClusterView { connect_timeout, ..self.view(state, account) }
     }
 
     /// Takes on configuration and endpoints; the endpoints that stay keep their connections.
@@ -100,7 +104,7 @@ impl LiveCluster {
         };
         let count = assignment.priorities.len().max(self.priorities.len());
         self.priorities.reserve_exact(count - self.priorities.len());
-        self.priorities.resize_with(count, MembersBuilder::default);
+        self.priorities.resize_with(count, || MembersBuilder::new(self.connect_timeout.clone()));
         // Those that come are there, in every priority, before those that go are let go.
         let mut gone = Vec::with_capacity(count);
         for (priority, builder) in self.priorities.iter_mut().enumerate() {
@@ -135,7 +139,6 @@ impl LiveCluster {
         };
         ConnectOptions {
             protocol: self.cluster.protocol,
-            connect_timeout: self.connect_timeout.clone(),
             family,
             keepalive: self.settings.keepalive,
             tls: false,
@@ -145,7 +148,8 @@ impl LiveCluster {
 
     fn view(&self, state: ClusterState, account: Account) -> ClusterView {
         let (cluster, mark) = (self.cluster.clone(), self.mark.clone());
-        ClusterView { cluster, state, account, ambient: None, retired: false, mark }
+        let connect_timeout = Some(self.connect_timeout.get());
+        ClusterView { cluster, state, connect_timeout, account, ambient: None, retired: false, mark }
     }
 }
 
@@ -302,7 +306,7 @@ mod tests {
         };
         let (first, second) = (after(5), after(6));
         assert!(Arc::ptr_eq(&first, &second));
-        assert_eq!(second.key().options.connect_timeout.get(), Duration::from_secs(6));
+        assert_eq!(second.connect_timeout(), Duration::from_secs(6));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::{Error, Failure, Kind, RetrySafety};
 use crate::policy::retry_budget::RetryBudget;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// What lasts of a cluster while its configuration and its endpoints change.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct ClusterView {
     pub cluster: Arc<Cluster>,
     /// Whether it can be used.
     pub state: ClusterState,
+    /// How long a connection to one of its endpoints may take to be made; none if its parts differ in that.
+    pub connect_timeout: Option<Duration>,
     /// What of its requests is dropped, and where the others are counted.
     pub account: Account,
     /// What is wrong with its configuration, which is in force all the same.

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What the mesh needs of a request body.
 pub trait RequestBody: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static {}
@@ -22,7 +23,10 @@ impl<B> RequestBody for B where
 
 /// The right to send a request to an endpoint.
 #[derive(Debug)]
-pub struct Claim(Claimed);
+pub struct Claim {
+    claimed: Claimed,
+    connect_timeout: Option<Duration>,
+}
 
 #[derive(Debug)]
 enum Claimed {
@@ -43,8 +47,8 @@ impl Endpoint {
     #[must_use]
     pub fn try_claim(self: &Arc<Self>) -> Option<Claim> {
         match self.transport() {
-            Transport::Http1(_) => Some(Claim(Claimed::Http1(self.clone()))),
-            Transport::Http2(http2) => http2.try_claim().map(|permit| Claim(Claimed::Http2(permit))),
+            Transport::Http1(_) => Some(Claim::new(Claimed::Http1(self.clone()))),
+            Transport::Http2(http2) => http2.try_claim().map(|permit| Claim::new(Claimed::Http2(permit))),
         }
     }
 
@@ -69,11 +73,24 @@ impl Endpoint {
 }
 
 impl Claim {
+    fn new(claimed: Claimed) -> Self {
+        Self { claimed, connect_timeout: None }
+    }
+
+    /// If a connection has to be made for the request it may take so long. Default: as long as the most patient cluster says that
+    /// uses the endpoint.
+    #[must_use]
+    pub fn within(self, connect_timeout: Option<Duration>) -> Self {
+        Self { connect_timeout, ..self }
+    }
+
     /// Sends a request. Its URI has to be absolute.
     #[inline]
     pub fn send<B: RequestBody>(self, head: Parts, body: B) -> Result<Exchange<B>, Error> {
-        Ok(Exchange(match self.0 {
-            Claimed::Http1(endpoint) => Inner::Http1(Box::pin(super::http1::send(endpoint, head, body))),
+        Ok(Exchange(match self.claimed {
+            Claimed::Http1(endpoint) => {
+                Inner::Http1(Box::pin(super::http1::send(endpoint, self.connect_timeout, head, body)))
+            }
             Claimed::Http2(permit) => Inner::Http2(permit.send(head, body)?),
         }))
     }

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use std::error::Error as StdError;
+use std::io::{self, ErrorKind::TimedOut};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -145,6 +146,7 @@ async fn handshake(io: Io, environment: &Environment) -> Result<Connection, hype
 /// Sends a request over a connection that is not in use, or over a new one.
 pub(super) async fn send<B: RequestBody>(
     endpoint: Arc<Endpoint>,
+    connect_timeout: Option<Duration>,
     mut head: Parts,
     body: B,
 ) -> Result<Response<TransportBody>, Error> {
@@ -160,7 +162,7 @@ pub(super) async fn send<B: RequestBody>(
     loop {
         let (mut connection, reused) = match http1.take(environment.clock.now()) {
             Some(connection) => (connection, true),
-            None => (connect(&endpoint).await?, false),
+            None => (connect(&endpoint, connect_timeout).await?, false),
         };
         if let Err(error) = connection.sender.ready().await {
             if reused {
@@ -188,17 +190,13 @@ pub(super) async fn send<B: RequestBody>(
 }
 
 /// A new connection for one request.
-async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
+async fn connect(endpoint: &Endpoint, limit: Option<Duration>) -> Result<Connection, Error> {
     let environment = &endpoint.environment;
+    let longest = endpoint.connect_timeout();
+    let limit = limit.unwrap_or(longest);
     let connect = async {
-        let io = environment
-            .dialer
-            .dial_family(
-                &endpoint.key.address,
-                endpoint.key.options.family,
-                endpoint.key.options.connect_timeout.get(),
-            )
-            .await?;
+        let (address, family) = (&endpoint.key.address, endpoint.key.options.family);
+        let io = environment.dialer.dial_family(address, family, limit).await?;
         Ok::<_, BoxError>(handshake(io, environment).await?)
     };
     let result = if let Some(why) = &endpoint.key.options.unsupported {
@@ -212,7 +210,13 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
         if let Transport::Http1(http1) = endpoint.transport() {
             http1.reachable.store(false, Ordering::Relaxed);
         }
-        endpoint.set_readiness(Readiness::Failed, Some(error.to_string().into()));
+        let too_late = error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == TimedOut);
+        // A cluster that is more patient may yet see it.
+        if too_late && limit < longest {
+            endpoint.give_up(limit, &error.to_string());
+        } else {
+            endpoint.set_readiness(Readiness::Failed, Some(error.to_string().into()));
+        }
         endpoint.wake().notify_one();
         Error::new(Kind::Connect, "cannot connect").with_source(error)
     })

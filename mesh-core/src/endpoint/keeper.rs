@@ -3,7 +3,9 @@
 use super::ready::Readiness;
 use super::{Endpoint, Transport};
 use crate::clock::{Instant, sleep};
+use crate::net::DEFAULT_CONNECT_TIMEOUT;
 use crate::policy::backoff::Backoff;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -59,6 +61,10 @@ pub(super) async fn run(endpoint: Weak<Endpoint>) {
     }
 }
 
+fn too_late(limit: Duration) -> String {
+    format!("no connection within {limit:?}")
+}
+
 impl Transport {
     fn wants_connection(&self) -> bool {
         match self {
@@ -82,9 +88,10 @@ impl Endpoint {
         }
         // Closed only with the mesh, and then this task ends too.
         let _permit = self.environment.connects.acquire().await.map_err(|error| error.to_string())?;
-        let limit = options.connect_timeout.get();
+        let mut limits = self.connect_timeouts();
+        let longest = limits.pop().unwrap_or(DEFAULT_CONNECT_TIMEOUT);
         let connect = async {
-            let io = self.environment.dialer.dial_family(&self.key.address, options.family, limit).await;
+            let io = self.environment.dialer.dial_family(&self.key.address, options.family, longest).await;
             let io = io.map_err(|error| error.to_string())?;
             match self.transport() {
                 Transport::Http1(http1) => http1.add(io, &self.environment).await,
@@ -100,10 +107,17 @@ impl Endpoint {
                 }
             }
         };
-        match timeout(limit, connect).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("no connection within {limit:?}")),
+        let mut connect = pin!(timeout(longest, connect));
+        let mut waited = Duration::ZERO;
+        for limit in limits {
+            match timeout(limit - waited, &mut connect).await {
+                Ok(result) => return result.unwrap_or_else(|_| Err(too_late(limit))),
+                Err(_) if self.connections() == 0 => self.give_up(limit, &too_late(limit)),
+                Err(_) => {}
+            }
+            waited = limit;
         }
+        connect.await.unwrap_or_else(|_| Err(too_late(longest)))
     }
 
     /// A connection takes no new requests.

@@ -25,10 +25,9 @@ use self::load::Load;
 use self::ready::{Readiness, ReadySet};
 use crate::clock::Clock;
 use crate::net::h2_driver::KeepAlive;
-use crate::net::{Address, DnsFamily, Environment};
+use crate::net::{Address, DEFAULT_CONNECT_TIMEOUT, DnsFamily, Environment};
 use crate::telemetry::events::Event;
 use smallvec::SmallVec;
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -60,8 +59,6 @@ pub struct EndpointKey {
 pub struct ConnectOptions {
     /// What is spoken.
     pub protocol: Protocol,
-    /// How long a connection may take to be made, as the cluster says that knew the endpoint first.
-    pub connect_timeout: ConnectTimeout,
     /// Which addresses of a host name are connected to.
     pub family: DnsFamily,
     /// When HTTP/2 connections are pinged.
@@ -72,8 +69,9 @@ pub struct ConnectOptions {
     pub unsupported: Option<Arc<str>>,
 }
 
-/// How long a connection may take to be made: shared by the endpoints of a cluster, which may change it. That makes no endpoint
-/// another one, so all of them are equal.
+/// How long a connection may take to be made: of a cluster, which may change it, and shared by its sets of endpoints. Clusters that
+/// share an endpoint differ in it: the attempt lasts as long as the most patient of them waits, and to each of the others
+/// it has failed when its own time is over.
 #[derive(Clone, Debug)]
 pub struct ConnectTimeout(Arc<AtomicU64>);
 
@@ -99,16 +97,11 @@ impl ConnectTimeout {
     }
 }
 
-impl PartialEq for ConnectTimeout {
-    fn eq(&self, _: &Self) -> bool {
-        true
+impl Default for ConnectTimeout {
+    /// [`DEFAULT_CONNECT_TIMEOUT`].
+    fn default() -> Self {
+        Self::new(DEFAULT_CONNECT_TIMEOUT)
     }
-}
-
-impl Eq for ConnectTimeout {}
-
-impl Hash for ConnectTimeout {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// An endpoint. Small as long as nobody calls it, because a mesh may know many thousand.
@@ -286,6 +279,32 @@ impl Endpoint {
             if let Some(connections) = self.made_already() {
                 connections.transport.clear();
             }
+        }
+    }
+
+    /// How long a connection may take to be made, as each cluster says that uses the endpoint: each time once, in order.
+    fn connect_timeouts(&self) -> SmallVec<[Duration; 2]> {
+        let state = self.lock();
+        let mut all: SmallVec<_> = state.watchers.iter().map(|(set, _)| set.connect_timeout()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// How long a connection may take to be made, as the most patient cluster says that uses the endpoint.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeouts().pop().unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// To clusters that wait no longer than `limit` the endpoint is down, to others not yet.
+    fn give_up(&self, limit: Duration, why: &str) {
+        let mut state = self.lock();
+        let State { watchers, keeper } = &mut *state;
+        let Some(keeper) = keeper else { return };
+        keeper.error = Some(why.into());
+        for (set, number) in watchers.iter().filter(|(set, _)| set.connect_timeout() <= limit) {
+            set.set(*number, Some(Readiness::Failed));
         }
     }
 

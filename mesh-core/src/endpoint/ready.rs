@@ -5,8 +5,10 @@
 //! two of its slots; writers move the last number into the gap. A reader may see a number twice or one that just
 //! left, never one that is out of range, and it looks at the endpoint itself before it uses it.
 
+use super::ConnectTimeout;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// What is known of an endpoint's connection.
@@ -27,6 +29,7 @@ pub struct ReadySet {
     len: AtomicU32,
     active: AtomicBool,
     changed: Notify,
+    connect_timeout: ConnectTimeout,
     members: Mutex<Members>,
 }
 
@@ -39,16 +42,23 @@ struct Members {
 }
 
 impl ReadySet {
-    /// A set of up to `capacity` endpoints, all of them unknown.
+    /// A set of up to `capacity` endpoints, all of them unknown, for a cluster that waits for a connection so long.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, connect_timeout: ConnectTimeout) -> Self {
         Self {
             slots: (0..capacity).map(|_| AtomicU32::new(0)).collect(),
             len: AtomicU32::new(0),
             active: AtomicBool::new(false),
             changed: Notify::new(),
+            connect_timeout,
             members: Mutex::new(Members { states: vec![None; capacity], count: 0, failed: 0 }),
         }
+    }
+
+    /// How long a connection may take to be made at present.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.get()
     }
 
     /// The number of endpoints that fit.
@@ -163,7 +173,7 @@ mod tests {
 
     #[test]
     fn follows_the_connections() {
-        let set = ReadySet::new(3);
+        let set = ReadySet::new(3, ConnectTimeout::default());
         assert!(set.is_empty() && !set.all_failed());
         for number in 0..3 {
             set.set(number, Some(Connecting));
@@ -187,7 +197,7 @@ mod tests {
     #[test]
     fn agrees_with_a_plain_set_whatever_happens() {
         let clock = Clock::seeded(11);
-        let set = ReadySet::new(20);
+        let set = ReadySet::new(20, ConnectTimeout::default());
         let mut model = [None; 20];
         for _ in 0..20_000 {
             let number = below(clock.entropy() as u32, 20) as usize;
@@ -206,14 +216,14 @@ mod tests {
 
     #[test]
     fn one_caller_activates() {
-        let set = ReadySet::new(1);
+        let set = ReadySet::new(1, ConnectTimeout::default());
         assert!(!set.activate());
         assert!(set.activate() && set.is_active());
     }
 
     #[tokio::test]
     async fn waiters_wake() {
-        let set = ReadySet::new(1);
+        let set = ReadySet::new(1, ConnectTimeout::default());
         let waiting = set.changed().notified();
         set.set(0, Some(Ready));
         waiting.await;

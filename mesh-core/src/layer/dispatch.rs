@@ -141,6 +141,7 @@ fn choose(cx: &CallContext, view: &ClusterView, now: Instant) -> Choosing {
 impl Choice {
     fn new(view: &ClusterView, endpoint: Arc<Endpoint>, claim: Claim) -> Self {
         let counts = view.account.counts(&endpoint);
+        let claim = claim.within(view.connect_timeout);
         Self { endpoint, claim, counts }
     }
 }

@@ -4,9 +4,11 @@ use crate::common::get;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{Empty, Full};
+use mesh_core::clock::now;
 use mesh_core::error::Chain;
 use mesh_core::{Kind, Mesh};
 use mesh_hyper::{Client, UnknownHosts};
+use mesh_proto::envoy::config::cluster::v3::Cluster;
 use mesh_proto::envoy::config::route::v3 as route;
 use mesh_proto::envoy::service::discovery::v3::{
     DiscoveryRequest, DiscoveryResponse, ResourceError, ResourceName,
@@ -269,4 +271,35 @@ async fn a_call_made_before_the_configuration_waits_and_learns_what_is_missing()
     let error = hopeless.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), Kind::Missing, "{}", Chain(&error));
     assert!(error.to_string().contains("Listener nobody:80"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_needs_a_connection_waits_for_it_as_long_as_its_cluster_says() {
+    let world = World::new(vec![r::route("/quick", &[("quick", 1)]), r::route("/", &[("patient", 1)])]);
+    let backend = Backend::http1("10.0.0.9:80", world.net.listen("10.0.0.9:80"));
+    for (name, seconds) in [("quick", 1), ("patient", 3)] {
+        let connect_timeout = Some(r::duration(Duration::from_secs(seconds)));
+        world.control.set([
+            r::any(&Cluster { connect_timeout, ..r::cluster(name) }),
+            r::any(&r::assignment(name, &["10.0.0.9:80"])),
+        ]);
+    }
+    let ask = |path| {
+        let client = world.client.clone();
+        let request = Request::post(format!("http://{HOST}/{path}")).body(Empty::<Bytes>::new()).unwrap();
+        tokio::spawn(async move { (client.request(request).await.map(drop), now()) })
+    };
+    ask("quick").await.unwrap().0.unwrap();
+    ask("patient").await.unwrap().0.unwrap();
+    world.net.black_hole("10.0.0.9:80");
+    backend.kill();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = now();
+    for (call, seconds) in [(ask("quick"), 1), (ask("patient"), 3)] {
+        let (result, end) = call.await.unwrap();
+        let (why, took) = (Chain(&result.unwrap_err()).to_string(), end - start);
+        let limit = Duration::from_secs(seconds);
+        assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}: {why}");
+        assert!(why.contains(&format!("within {limit:?}")), "{why}");
+    }
 }
