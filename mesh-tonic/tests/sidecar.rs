@@ -8,11 +8,17 @@ use mesh_core::resource::Kind;
 use mesh_core::xds::UNLISTED_GRACE;
 use mesh_core::{Bootstrap, Mesh, mesh};
 use mesh_proto::ads::Any;
+use mesh_proto::envoy::config::core::v3 as core;
+use mesh_proto::envoy::config::listener::v3 as listener;
+use mesh_proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
+use mesh_proto::google::protobuf;
+use mesh_proto::pack_any;
 use mesh_testkit::ads::Resources;
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
 use mesh_testkit::net::VirtualNet;
+use mesh_testkit::resources::{any, assignment, cluster};
 use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
 use replay::{Dialect, SCENARIOS, scenario};
@@ -280,4 +286,121 @@ async fn what_is_the_same_as_on_disk_is_not_written_again() {
     control.remove_named(url, names(&mesh, Kind::Cluster).await.last().unwrap());
     sleep(Duration::from_secs(5)).await;
     assert!(cache.path.exists());
+}
+
+/// The listener of a service's address; a VirtualService leads it to the cluster if it is not the service's own.
+fn vip(ip: &str, own: bool, cluster: &str) -> listener::Listener {
+    let proxy = TcpProxy {
+        stat_prefix: "x".to_owned(),
+        cluster_specifier: Some(tcp_proxy::ClusterSpecifier::Cluster(cluster.to_owned())),
+        ..Default::default()
+    };
+    let config_type = Some(listener::filter::ConfigType::TypedConfig(pack_any(proxy)));
+    let text = protobuf::value::Kind::StringValue("/virtual-service/moved".to_owned());
+    let config = ("config".to_owned(), protobuf::Value { kind: Some(text) });
+    let istio = ("istio".to_owned(), protobuf::Struct { fields: [config].into() });
+    let chain = listener::FilterChain {
+        filters: vec![listener::Filter { name: "tcp".to_owned(), config_type }],
+        metadata: (!own).then(|| core::Metadata { filter_metadata: [istio].into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let socket = core::SocketAddress {
+        address: ip.to_owned(),
+        port_specifier: Some(core::socket_address::PortSpecifier::PortValue(9000)),
+        ..Default::default()
+    };
+    listener::Listener {
+        name: format!("{ip}_9000"),
+        address: Some(core::Address { address: Some(core::address::Address::SocketAddress(socket)) }),
+        filter_chains: vec![chain],
+        traffic_direction: core::TrafficDirection::Outbound as i32,
+        ..Default::default()
+    }
+}
+
+const A: &str = "outbound|9000||a.default.svc.cluster.local";
+const B: &str = "outbound|9000||b.default.svc.cluster.local";
+const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_bytes_are_led_to_another_one_moves_there_without_a_failure() {
+    let net = VirtualNet::default();
+    let control = Resources::new();
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = ["10.0.0.1:80", "10.0.0.2:80"].map(|at| Backend::http2(at, net.listen(at)));
+    control.set([any(&cluster(A)), any(&assignment(A, &["10.0.0.1:80"]))]);
+    control.set([any(&cluster(B)), any(&assignment(B, &["10.0.0.2:80"]))]);
+    control.set([any(&vip("240.0.0.1", true, A)), any(&vip("240.0.0.2", true, B))]);
+    let mesh = mesh(&net);
+    let channel = Channel::new(&mesh, "xds:///a:9000").unwrap();
+    EchoClient::new(channel.clone()).unary(Message::new("x")).await.unwrap();
+    let load = Load::echo(&channel, Duration::from_millis(5));
+    control.set([any(&vip("240.0.0.1", false, B))]);
+    sleep(Duration::from_secs(1)).await;
+    let moved = now();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(load.so_far().shares(moved).into_keys().collect::<Vec<_>>(), ["10.0.0.2:80"]);
+    control.set([any(&vip("240.0.0.1", true, A))]);
+    sleep(Duration::from_secs(1)).await;
+    let back = now();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(load.so_far().shares(back).into_keys().collect::<Vec<_>>(), ["10.0.0.1:80"]);
+    assert_eq!(load.finish().await.failures, [""; 0]);
+
+    // Who begins when it is led elsewhere already does not know whose address that is, and passes no service by.
+    control.set([any(&vip("240.0.0.1", false, B))]);
+    let late = builder(&net, &[CONTROL_PLANE]).build().unwrap();
+    let why = call(&late, "a:9000").await.unwrap_err();
+    assert!(why.contains("no Listener is known to be that of a:9000: it may be 240.0.0.1_9000"), "{why}");
+    let why = call(&late, "example.com:9000").await.unwrap_err();
+    assert!(why.contains("no Listener of the control plane takes"), "{why}");
+    call(&late, "b:9000").await.unwrap();
+    control.remove_named(CLUSTER, A);
+    sleep(Duration::from_secs(3)).await;
+    let why = call(&late, "a:9000").await.unwrap_err();
+    assert!(why.contains("no Listener of the control plane takes"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_listener_of_an_address_fails_its_service_and_no_other_host_of_the_port() {
+    let net = VirtualNet::default();
+    let control = Resources::new();
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = ["10.0.0.1:80", "10.0.0.2:80"].map(|at| Backend::http2(at, net.listen(at)));
+    let of_cluster = |name, at| [any(&cluster(name)), any(&assignment(name, &[at]))];
+    control.set(of_cluster(B, "10.0.0.2:80"));
+    let mut refused = vip("240.0.0.1", true, A);
+    refused.additional_addresses.push(listener::AdditionalAddress::default());
+    control.set([any(&refused), any(&vip("240.0.0.2", true, B))]);
+    let mesh = mesh(&net);
+    const REFUSED: &str = "Listener 240.0.0.1_9000 was refused: additional_addresses[0]";
+    const NOBODYS: &str = "no Listener of the control plane takes";
+    call(&mesh, "b:9000").await.unwrap();
+    for (target, expected) in [
+        ("240.0.0.1:9000", REFUSED),
+        ("a:9000", NOBODYS),
+        ("example.com:9000", NOBODYS),
+        ("10.9.9.9:9000", NOBODYS),
+    ] {
+        let why = call(&mesh, target).await.unwrap_err();
+        assert!(why.contains(expected), "{target}: {why}");
+    }
+    // Held, so that it is the same target that hears of its cluster.
+    let channel = Channel::new(&mesh, "xds:///a:9000").unwrap();
+    let ask = || async { EchoClient::new(channel.clone()).unary(Message::new("x")).await };
+    ask().await.unwrap_err();
+    control.set(of_cluster(A, "10.0.0.1:80"));
+    sleep(Duration::from_secs(1)).await;
+    let why = ask().await.unwrap_err();
+    assert!(why.message().contains(REFUSED), "{why}");
+    let why = call(&mesh, "example.com:9000").await.unwrap_err();
+    assert!(why.contains(NOBODYS), "{why}");
+    control.set([any(&vip("240.0.0.1", true, A))]);
+    sleep(Duration::from_secs(1)).await;
+    ask().await.unwrap();
+    control.remove_named(LISTENER, "240.0.0.1_9000");
+    sleep(Duration::from_secs(3)).await;
+    let why = ask().await.unwrap_err();
+    assert!(why.message().contains(NOBODYS), "{why}");
 }

@@ -62,6 +62,9 @@ pub struct FilterChain {
     pub tls: Option<Arc<DownstreamTls>>,
     /// What happens to them.
     pub action: ChainAction,
+    /// Whether an Istio resource says so, such as a VirtualService (`config` of the metadata of `istio`): without, a sidecar's
+    /// chain for bytes leads to the service that has its address.
+    pub configured: bool,
 }
 
 /// Which connections a chain takes. An empty list is any.
@@ -227,6 +230,15 @@ fn check_overlap(chains: &[FilterChain]) -> Checked<()> {
 }
 
 impl FilterChain {
+    /// Whether it takes connections without TLS to other ports than the proxy's own.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let condition = &self.condition;
+        &*condition.transport_protocol != "tls"
+            && condition.server_names.is_empty()
+            && condition.destination_port.is_none()
+    }
+
     fn from_proto(
         proto: &proto::FilterChain,
         strictness: Strictness,
@@ -251,7 +263,10 @@ impl FilterChain {
             (Err(invalid), Strictness::Strict) => return Err(invalid),
             (Err(invalid), Strictness::Lenient) => (None, ChainAction::Other(invalid.to_string().into())),
         };
-        Ok(Self { name: proto.name.as_str().into(), condition: condition.unwrap_or_default(), tls, action })
+        let metadata = proto.metadata.as_ref().and_then(|all| all.filter_metadata.get("istio"));
+        let configured = metadata.is_some_and(|istio| istio.fields.contains_key("config"));
+        let (name, condition) = (proto.name.as_str().into(), condition.unwrap_or_default());
+        Ok(Self { name, condition, tls, action, configured })
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Assembler {
     outbound: Outbound,
     /// Those that are not what they were.
     heard: Vec<Arc<str>>,
-    /// Whether all of them are known.
-    listed: bool,
+    /// Whether all of them are known, and all clusters.
+    listed: [bool; 2],
     /// The targets whose listeners are found by port.
     by_port: BTreeMap<u16, BTreeSet<usize>>,
     /// Targets that have to be looked at.
@@ -94,7 +94,7 @@ impl Assembler {
             routes: Interest::default(),
             outbound: Outbound::new(node_id),
             heard: Vec::new(),
-            listed: false,
+            listed: [false; 2],
             by_port: BTreeMap::new(),
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -157,7 +157,12 @@ impl Assembler {
                 self.heard.push(name.clone());
             }
             Kind::Route => self.due.extend(self.routes.users(name)),
-            _ => self.clusters.hear(kind, name),
+            _ => {
+                let port = Some(name).filter(|_| kind == Kind::Cluster);
+                let port = port.and_then(|name| self.outbound.concerned_by_cluster(name));
+                self.due.extend(port.and_then(|port| self.by_port.get(&port)).into_iter().flatten());
+                self.clusters.hear(kind, name);
+            }
         }
     }
 
@@ -190,9 +195,8 @@ impl Assembler {
     fn learn_outbound(&mut self, client: Option<&Client<Kind>>) {
         let heard = std::mem::take(&mut self.heard);
         let Some(client) = client.filter(|client| client.subscribes_all(Kind::Listener)) else { return };
-        let listed = client.lists_all(Kind::Listener);
-        let before = std::mem::replace(&mut self.listed, listed);
-        let mut all = listed && !before;
+        let listed = [Kind::Listener, Kind::Cluster].map(|kind| client.lists_all(kind));
+        let mut all = std::mem::replace(&mut self.listed, listed) != listed;
         for name in heard {
             match self.outbound.note(&name, server_listener(client, &name)) {
                 Concerned::All => all = true,

@@ -10,6 +10,7 @@ mod clusters;
 pub mod driver;
 mod entry;
 pub mod handle;
+mod homes;
 mod interest;
 mod meant;
 mod measure;

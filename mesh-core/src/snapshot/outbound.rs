@@ -2,13 +2,21 @@
 //!
 //! A sidecar is not told about targets by name: it gets the listeners that it would open to catch what its workload
 //! sends out, and each says which routes or clusters stand behind an address. This finds the one that a connection to a
-//! destination would reach, by the names that stand in it: nothing is captured here, so addresses alone do not tell.
+//! destination would reach, by the names that stand in it, and by the addresses that others tell the destination to have:
+//! nothing is captured here, so addresses alone do not tell.
+//!
+//! What is a service of the mesh never passes it by because a listener was refused or leads elsewhere. By the name of its cluster,
+//! `outbound|PORT||HOST`, it is known to be one.
 
+use super::homes::{Homes, only, ranges};
 use crate::net::Address;
+use crate::resource::Cidr;
 use crate::resource::listener::{ChainAction, Direction, FilterChain, HttpManager, RouteSource};
 use crate::resource::listener::{ServerListener, TcpProxy};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The port of a destination that names none.
@@ -25,6 +33,9 @@ pub(super) struct Outbound {
     ports: BTreeMap<Arc<str>, u16>,
     /// Those that catch what no other does.
     catch_all: BTreeSet<Arc<str>>,
+    /// Those of which the clusters tell whom they concern: refused ones, and those that are led elsewhere.
+    doubtful: BTreeSet<Arc<str>>,
+    homes: Homes,
 }
 
 /// What stands behind a destination.
@@ -36,6 +47,8 @@ pub(super) enum Behind<'a> {
     Tcp(&'a TcpProxy),
     /// Nobody knows: the listener of this name was refused.
     Refused(Arc<str>),
+    /// Nobody knows: the listener of this name may be its own, but is led elsewhere.
+    Unclear(Arc<str>),
 }
 
 /// What the control plane told of a listener.
@@ -52,17 +65,51 @@ impl Outbound {
     /// short names of services.
     pub(super) fn new(node_id: &str) -> Self {
         let domain = node_id.rsplit_once('~').map_or("", |(_, domain)| domain).into();
-        Self { domain, by_port: BTreeMap::new(), ports: BTreeMap::new(), catch_all: BTreeSet::new() }
+        Self {
+            domain,
+            by_port: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            catch_all: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            homes: Homes::default(),
+        }
     }
 
-    /// What stands behind the destination `name`, which is `host:port`.
-    pub(super) fn find<'a>(&self, name: &str, get: impl Fn(&str) -> Option<Told<'a>>) -> Option<Behind<'a>> {
-        let destination = Destination::new(name, &self.domain);
+    /// What stands behind the destination `name`, which is `host:port`, where `is_cluster` knows the clusters by their names.
+    pub(super) fn find<'a>(
+        &self,
+        name: &str,
+        get: impl Fn(&str) -> Option<Told<'a>>,
+        is_cluster: impl Fn(&str) -> bool,
+    ) -> Option<Behind<'a>> {
+        let mut destination = Destination::new(name, &self.domain);
+        let clusters = destination.clusters();
+        let is_service = LazyCell::new(|| clusters.iter().any(|name| is_cluster(name)));
+        let homes = self.homes.of(&destination.spellings);
+        if !homes.is_empty() && *is_service {
+            destination.homes = homes;
+        }
         let found = self.candidates(destination.port).filter_map(|name| match get(name)? {
-            Told::Listener(listener) => destination.behind(listener),
-            Told::Refused => Some((Fit::Refused, Behind::Refused(name.clone()))),
+            Told::Listener(listener) => destination.behind(listener).or_else(|| {
+                let unclear = destination.ip.is_none() && self.is_led_elsewhere(listener) && *is_service;
+                unclear.then(|| (Fit::Nobody, Behind::Unclear(name.clone())))
+            }),
+            Told::Refused => {
+                let fit = destination.behind_refused(name, || *is_service)?;
+                Some((fit, Behind::Refused(name.clone())))
+            }
         });
         first_best(found).map(|(_, behind)| behind)
+    }
+
+    /// Whether a listener is for addresses of which nobody tells whose they are, because it is led elsewhere.
+    fn is_led_elsewhere(&self, listener: &ServerListener) -> bool {
+        let unknown = |chain: &FilterChain| {
+            is_configured(chain)
+                && !ranges(listener, chain).is_empty()
+                && !self.homes.are_known(listener, chain)
+        };
+        !listener.use_original_dst && listener.chains.iter().chain(&listener.default_chain).any(unknown)
     }
 
     /// Takes note of a listener, or of its end; the ports that it caught before or catches now, none of which may be the
@@ -72,6 +119,29 @@ impl Outbound {
     /// is taken to be for every port.
     pub(super) fn note(&mut self, name: &Arc<str>, told: Option<Told<'_>>) -> Concerned {
         let mut ports = BTreeSet::new();
+        let told = told.filter(|told| match told {
+            Told::Listener(listener) => listener.direction == Direction::Outbound,
+            Told::Refused => true,
+        });
+        let (listener, doubtful) = match told {
+            Some(Told::Listener(listener)) => {
+                (Some(listener), listener.chains.iter().chain(&listener.default_chain).any(is_configured))
+            }
+            Some(Told::Refused) => (None, true),
+            None => (None, false),
+        };
+        if doubtful {
+            self.doubtful.insert(name.clone());
+        } else {
+            self.doubtful.remove(name);
+        }
+        if self.homes.note(name, listener) {
+            // The listeners of other ports with this address.
+            let address = name.rsplit_once('_').map_or("", |(address, _)| address);
+            let others = self.ports.range::<str, _>((Bound::Included(address), Bound::Unbounded));
+            let others = others.take_while(|(other, _)| other.starts_with(address));
+            ports.extend(others.map(|(_, port)| *port));
+        }
         let mut all = self.catch_all.remove(name);
         if let Some(port) = self.ports.remove(name) {
             if let Some(names) = self.by_port.get_mut(&port) {
@@ -80,13 +150,12 @@ impl Outbound {
             ports.insert(port);
         }
         let port = match told {
-            Some(Told::Listener(listener)) if listener.direction != Direction::Outbound => None,
             Some(Told::Listener(listener)) if listener.use_original_dst => Some(None),
             Some(Told::Listener(listener)) => match listener.address {
                 Address::Ip(address) => Some(Some(address.port())),
                 _ => None,
             },
-            Some(Told::Refused) => Some(name.rsplit_once('_').and_then(|(_, port)| port.parse().ok())),
+            Some(Told::Refused) => Some(parts(name).map(|(_, port)| port)),
             None => None,
         };
         match port {
@@ -99,6 +168,12 @@ impl Outbound {
             None => {}
         }
         if all { Concerned::All } else { Concerned::Ports(ports) }
+    }
+
+    /// The port of which targets are concerned by news of a cluster.
+    pub(super) fn concerned_by_cluster(&self, name: &str) -> Option<u16> {
+        let port = name.strip_prefix("outbound|")?.split('|').next()?.parse().ok()?;
+        self.by_port.get(&port)?.iter().any(|name| self.doubtful.contains(name)).then_some(port)
     }
 
     /// The names of the listeners that may catch what goes to `port`.
@@ -127,14 +202,16 @@ pub(super) fn split(name: &str) -> (&str, u16) {
 enum Fit {
     /// It takes what no other takes.
     CatchAll,
-    /// It would take something on the port, but was refused: nobody can tell what.
-    Refused,
+    /// It would take something on the port, but nobody can tell what.
+    Nobody,
     /// It takes every address of the port.
     Port,
     /// The destination is one of several that it leads to; whether it has an address of its own.
     OneOf(bool),
     /// It leads to the destination only; whether it has an address of its own.
     Only(bool),
+    /// It takes an address that the destination is known to have.
+    Home,
     /// It takes the address that the destination is written as, and so many bits of it count.
     Address(u8),
 }
@@ -145,13 +222,38 @@ struct Destination<'a> {
     port: u16,
     spellings: Vec<String>,
     host: &'a str,
+    /// The addresses that it is known to have.
+    homes: BTreeSet<Cidr>,
 }
 
 impl<'a> Destination<'a> {
     fn new(name: &'a str, domain: &str) -> Self {
         let (host, port) = split(name);
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        Self { ip: literal.parse().ok(), port, spellings: spellings(host, domain), host }
+        let (spellings, homes) = (spellings(host, domain), BTreeSet::new());
+        Self { ip: literal.parse().ok(), port, spellings, host, homes }
+    }
+
+    /// The clusters one of which there is if this is a service of the mesh, which may have all names below another.
+    fn clusters(&self) -> Vec<String> {
+        let below = |host: &str| {
+            let dots = host.match_indices('.');
+            dots.map(|(dot, _)| format!("*{}", &host[dot..])).collect::<Vec<_>>()
+        };
+        let lower = self.spellings.iter().map(|host| host.to_ascii_lowercase());
+        let names = lower.flat_map(|host| below(&host).into_iter().chain([host]));
+        names.map(|host| format!("outbound|{}||{host}", self.port)).collect()
+    }
+
+    /// How well a listener fits that was refused. One with an address of its own takes nothing else: not what is known to be
+    /// elsewhere, nor what is no service of the mesh.
+    fn behind_refused(&self, name: &str, is_service: impl Fn() -> bool) -> Option<Fit> {
+        match (parts(name).and_then(|(ip, _)| ip).filter(|ip| !ip.is_unspecified()), self.ip) {
+            (None, _) => Some(Fit::Nobody),
+            (Some(of), Some(ip)) => (of == ip).then_some(Fit::Address(u8::MAX)),
+            (Some(of), None) if self.homes.contains(&only(of)) => Some(Fit::Home),
+            (Some(_), None) => is_service().then_some(Fit::Nobody),
+        }
     }
 
     fn is(&self, name: &str) -> bool {
@@ -162,13 +264,7 @@ impl<'a> Destination<'a> {
     /// What stands behind the destination by a listener, and how well that fits.
     fn behind<'l>(&self, listener: &'l ServerListener) -> Option<(Fit, Behind<'l>)> {
         // A chain for one port only is for connections to the proxy itself.
-        let open = |chain: &&FilterChain| {
-            let condition = &chain.condition;
-            &*condition.transport_protocol != "tls"
-                && condition.server_names.is_empty()
-                && condition.destination_port.is_none()
-        };
-        let chains = || listener.chains.iter().filter(open).chain(&listener.default_chain);
+        let chains = || listener.chains.iter().filter(|chain| chain.is_open()).chain(&listener.default_chain);
         let http = chains().filter_map(|chain| match &chain.action {
             ChainAction::Http(manager) => {
                 Some((self.fit(listener, chain, self.fit_http(manager))?, Behind::Http(manager)))
@@ -205,6 +301,10 @@ impl<'a> Destination<'a> {
                 _ => None,
             };
         }
+        if self.homes.iter().any(|home| if own { *home == only(address.ip()) } else { ranges.contains(home) })
+        {
+            return Some(Fit::Home);
+        }
         match by_name {
             Some(Only(true)) => Some(Fit::Only(own || !ranges.is_empty())),
             Some(Only(false)) => Some(Fit::OneOf(own || !ranges.is_empty())),
@@ -237,8 +337,19 @@ fn first_best<'a>(found: impl Iterator<Item = (Fit, Behind<'a>)>) -> Option<(Fit
     found.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }
 
+/// Whether something else is said of the bytes that a chain takes than that they go to the service that has its address.
+fn is_configured(chain: &FilterChain) -> bool {
+    chain.configured && chain.is_open() && matches!(chain.action, ChainAction::Tcp(_))
+}
+
+/// The address and the port in the name of a listener, as istiod writes it: `10.96.0.1_8080`.
+fn parts(name: &str) -> Option<(Option<IpAddr>, u16)> {
+    let (address, port) = name.rsplit_once('_')?;
+    Some((address.trim_matches(['[', ']']).parse().ok(), port.parse().ok()?))
+}
+
 /// The host in the name of a cluster: `outbound|9080|v1|reviews.default.svc.cluster.local`.
-fn service(cluster: &str) -> Option<&str> {
+pub(super) fn service(cluster: &str) -> Option<&str> {
     let mut parts = cluster.splitn(4, '|');
     (parts.next()? == "outbound").then_some(())?;
     parts.nth(2)
@@ -372,8 +483,21 @@ mod tests {
         for listener in world {
             outbound.note(&listener.name, Some(Told::Listener(listener)));
         }
-        let get = |name: &str| world.iter().find(|listener| *listener.name == *name).map(Told::Listener);
-        outbound.find(&format!("{host}:{port}"), get).map(|behind| match behind {
+        find_by(&outbound, world, &format!("{host}:{port}"), |_| true)
+    }
+
+    /// What stands behind a destination, of listeners that were noted; one that is not among them was refused.
+    fn find_by(
+        outbound: &Outbound,
+        world: &[ServerListener],
+        name: &str,
+        is_cluster: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let get = |name: &str| {
+            let listener = world.iter().find(|listener| *listener.name == *name);
+            Some(listener.map_or(Told::Refused, Told::Listener))
+        };
+        outbound.find(name, get, is_cluster).map(|behind| match behind {
             Behind::Http(manager) => match &manager.routes {
                 RouteSource::Named(name) => name.to_string(),
                 RouteSource::Inline(_) => "inline".to_owned(),
@@ -382,7 +506,125 @@ mod tests {
                 proxy.clusters.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join(",")
             }
             Behind::Refused(name) => format!("{name} was refused"),
+            Behind::Unclear(name) => format!("{name} may be meant"),
         })
+    }
+
+    const A: &str = "outbound|9000||a.prod.svc.cluster.local";
+    const B: &str = "outbound|9000||b.prod.svc.cluster.local";
+    const C: &str = "outbound|9000||c.prod.svc.cluster.local";
+    const OTHER_A: &str = "outbound|3306||a.prod.svc.cluster.local";
+
+    /// What a VirtualService leads to a cluster.
+    fn led(cluster: &str) -> proto::FilterChain {
+        let path = "/apis/networking.istio.io/v1/namespaces/prod/virtual-service/a".to_owned();
+        let kind = Some(mesh_proto::google::protobuf::value::Kind::StringValue(path));
+        let config = ("config".to_owned(), mesh_proto::google::protobuf::Value { kind });
+        let istio = mesh_proto::google::protobuf::Struct { fields: [config].into() };
+        let metadata =
+            core::Metadata { filter_metadata: [("istio".to_owned(), istio)].into(), ..Default::default() };
+        proto::FilterChain { metadata: Some(metadata), ..forward(cluster) }
+    }
+
+    fn vip(last: u8, port: u32, chain: proto::FilterChain) -> ServerListener {
+        decode(&listener(&format!("240.0.0.{last}"), port, vec![chain]))
+    }
+
+    fn catch_all() -> ServerListener {
+        world().pop().unwrap()
+    }
+
+    fn note(outbound: &mut Outbound, listeners: &[ServerListener]) {
+        for listener in listeners {
+            outbound.note(&listener.name, Some(Told::Listener(listener)));
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_led_elsewhere_is_known_by_its_address() {
+        let mut outbound = Outbound::new(NODE);
+        note(&mut outbound, &[vip(1, 9000, forward(A)), vip(2, 9000, forward(B)), vip(3, 9000, forward(C))]);
+        let world = [vip(1, 9000, led(B)), vip(2, 9000, led(C)), vip(3, 9000, forward(C)), catch_all()];
+        note(&mut outbound, &world);
+        let find = |name| find_by(&outbound, &world, name, |_| true).unwrap();
+        assert_eq!((find("a.prod:9000").as_str(), find("b.prod:9000").as_str()), (B, C));
+        assert_eq!((find("c.prod:9000").as_str(), find("240.0.0.1:9000").as_str()), (C, B));
+        assert_eq!(find("A.prod.svc.cluster.local.:9000"), B);
+        let find = |name| find_by(&outbound, &world, name, |name| name == B).unwrap();
+        assert_eq!(find("a.prod:9000"), "PassthroughCluster", "it is a service no more");
+
+        // The address is given to another service, and then it is given up.
+        note(&mut outbound, &[vip(1, 9000, forward(B))]);
+        let find = |outbound: &Outbound| find_by(outbound, &world, "a.prod:9000", |_| true).unwrap();
+        assert_eq!(find(&outbound), "PassthroughCluster");
+        outbound.note(&world[0].name, None);
+        outbound.note(&world[1].name, None);
+        outbound.note(&world[2].name, None);
+        assert!(outbound.homes.of(&["b.prod.svc.cluster.local".to_owned()]).is_empty());
+    }
+
+    #[test]
+    fn the_listener_of_another_port_tells_whose_an_address_is() {
+        let mut outbound = Outbound::new(NODE);
+        let world =
+            [vip(1, 9000, led(B)), vip(2, 9000, forward(B)), catch_all(), vip(1, 3306, forward(OTHER_A))];
+        note(&mut outbound, &world[..3]);
+        let find = |outbound: &Outbound, name| {
+            find_by(outbound, &world, name, |name| name.starts_with("outbound|9000||a.")).unwrap()
+        };
+        assert_eq!(find(&outbound, "a.prod:9000"), "240.0.0.1_9000 may be meant");
+        assert_eq!(find(&outbound, "example.com:9000"), "PassthroughCluster", "no service of the mesh");
+        assert_eq!(find(&outbound, "b.prod:9000"), B);
+        assert_eq!(outbound.concerned_by_cluster(A), Some(9000));
+        assert_eq!(outbound.concerned_by_cluster(OTHER_A), None);
+        let concerned = outbound.note(&world[3].name, Some(Told::Listener(&world[3])));
+        assert_eq!(concerned, Concerned::Ports([3306, 9000].into()), "now it is known");
+        assert_eq!(find(&outbound, "a.prod:9000"), B);
+    }
+
+    #[test]
+    fn an_address_range_is_one_of_a_service_as_well() {
+        let within = |last: u8, mut chain: proto::FilterChain| {
+            let len = Some(mesh_proto::google::protobuf::UInt32Value { value: 32 });
+            let range = core::CidrRange { address_prefix: format!("240.0.0.{last}"), prefix_len: len };
+            chain.filter_chain_match =
+                Some(proto::FilterChainMatch { prefix_ranges: vec![range], ..Default::default() });
+            chain
+        };
+        let of = |a, b| decode(&listener("0.0.0.0", 9000, vec![within(1, a), within(2, b)]));
+        let mut outbound = Outbound::new(NODE);
+        note(&mut outbound, &[of(forward(A), forward(B))]);
+        let world = [of(led(B), led(C)), catch_all()];
+        note(&mut outbound, &world);
+        let find = |name| find_by(&outbound, &world, name, |_| true).unwrap();
+        assert_eq!((find("a.prod:9000").as_str(), find("b.prod:9000").as_str()), (B, C));
+    }
+
+    #[test]
+    fn a_listener_with_an_address_that_was_refused_fails_what_has_that_address_or_may_have_it() {
+        let (mut outbound, world) = (Outbound::new(NODE), [vip(3, 3306, forward(OTHER_A)), catch_all()]);
+        note(&mut outbound, &world);
+        outbound.note(&"240.0.0.2_3306".into(), Some(Told::Refused));
+        let is_cluster = |name: &str| {
+            ["outbound|3306||db.prod.svc.cluster.local", "outbound|3306||*.wild.example", OTHER_A]
+                .contains(&name)
+        };
+        let find = |name| find_by(&outbound, &world, name, is_cluster).unwrap();
+        for name in
+            ["db.prod:3306", "DB.prod.svc.cluster.local:3306", "240.0.0.2:3306", "any.wild.example:3306"]
+        {
+            assert_eq!(find(name), "240.0.0.2_3306 was refused", "{name}");
+        }
+        for name in ["example.com:3306", "10.9.9.9:3306", "wild.example:3306"] {
+            assert_eq!(find(name), "PassthroughCluster", "{name}");
+        }
+        assert_eq!(find("a.prod:3306"), OTHER_A);
+        assert_eq!(outbound.concerned_by_cluster(OTHER_A), Some(3306));
+        // All that the port takes if it is for every address.
+        outbound.note(&"0.0.0.0_3306".into(), Some(Told::Refused));
+        let find = |name| find_by(&outbound, &world, name, is_cluster).unwrap();
+        assert_eq!(find("example.com:3306"), "0.0.0.0_3306 was refused");
+        assert_eq!(find("a.prod:3306"), OTHER_A);
     }
 
     #[test]
@@ -500,7 +742,7 @@ mod tests {
             let listener = world.iter().find(|listener| *listener.name == *name && name != "240.0.0.2_3306");
             Some(listener.map_or(Told::Refused, Told::Listener))
         };
-        let refused = |name: &str| match outbound.find(name, get) {
+        let refused = |name: &str| match outbound.find(name, get, |_| true) {
             Some(Behind::Refused(name)) => Some(name.to_string()),
             _ => None,
         };

@@ -95,10 +95,20 @@ fn standing<'a>(spec: &TargetSpec, outbound: &Outbound, client: &'a Client<Kind>
     let (name, fallback) = match &spec.origin {
         Origin::ControlPlane { listener, fallback } => (listener, *fallback),
         Origin::Sidecar { .. } => {
-            return match outbound.find(&spec.name, |name| server_listener(client, name)) {
+            let get = |name: &str| server_listener(client, name);
+            return match outbound.find(&spec.name, get, |name| may_be_cluster(client, name)) {
                 Some(Behind::Http(manager)) => Standing::Http(manager),
                 Some(Behind::Tcp(proxy)) => Standing::Tcp(proxy),
+                // Whom it concerns, the clusters tell.
+                Some(Behind::Refused(_) | Behind::Unclear(_)) if !client.lists_all(Kind::Cluster) => {
+                    Standing::Unknown
+                }
                 Some(Behind::Refused(name)) => Standing::Refused(refusal(client, &name)),
+                Some(Behind::Unclear(name)) => Standing::Lost(format!(
+                    "no Listener is known to be that of {}: it may be {name}, which is led to another service, and \
+                     nothing tells whose address it has",
+                    spec.name
+                )),
                 None if client.lists_all(Kind::Listener) => {
                     Standing::Nothing(format!("no Listener of the control plane takes {}", spec.name))
                 }
@@ -149,6 +159,14 @@ pub(super) fn server_listener<'a>(client: &'a Client<Kind>, name: &str) -> Optio
         },
         Some(_) => None,
         None => entry.rejection.is_some().then_some(Told::Refused),
+    }
+}
+
+/// Whether there is a cluster, or nobody can tell.
+fn may_be_cluster(client: &Client<Kind>, name: &str) -> bool {
+    match client.get(Kind::Cluster, name) {
+        Some(entry) => !matches!(entry.state, State::Absent(_)),
+        None => !client.lists_all(Kind::Cluster),
     }
 }
 

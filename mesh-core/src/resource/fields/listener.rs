@@ -1,6 +1,7 @@
 //! Listeners and their filters.
 
 use super::cluster::{CORE_HTTP_PROTOCOL_OPTIONS, TYPED_EXTENSION_CONFIG};
+use super::endpoint::METADATA;
 use super::leaf::{ADDRESS, CIDR_RANGE, CONFIG_SOURCE, FRACTIONAL_PERCENT, HEADER_MATCHER, STRING_MATCHER};
 use super::route::ROUTE_CONFIGURATION;
 use super::tls::TRANSPORT_SOCKET;
@@ -28,13 +29,13 @@ messages! {
         reported: 2 socket_options, 3 tcp_keepalive;
     }
     FILTER_CHAIN = "envoy.config.listener.v3.FilterChain" {
-        acted: 1 filter_chain_match > FILTER_CHAIN_MATCH, 3 filters > FILTER;
+        acted: 1 filter_chain_match > FILTER_CHAIN_MATCH, 3 filters > FILTER, 5 metadata > METADATA;
         kept: 6 transport_socket > TRANSPORT_SOCKET, 7 name;
-        reported: 4 use_proxy_proto, 5 metadata, 9 transport_socket_connect_timeout;
+        reported: 4 use_proxy_proto, 9 transport_socket_connect_timeout;
     }
     FILTER_CHAIN_MATCH = "envoy.config.listener.v3.FilterChainMatch" {
-        acted: 8 destination_port, 9 transport_protocol, 11 server_names;
-        kept: 3 prefix_ranges > CIDR_RANGE, 6 source_prefix_ranges > CIDR_RANGE, 7 source_ports, 10 application_protocols,
+        acted: 3 prefix_ranges > CIDR_RANGE, 8 destination_port, 9 transport_protocol, 11 server_names;
+        kept: 6 source_prefix_ranges > CIDR_RANGE, 7 source_ports, 10 application_protocols,
             12 source_type, 13 direct_source_prefix_ranges > CIDR_RANGE;
         reported: 4 address_suffix, 5 suffix_len;
     }
