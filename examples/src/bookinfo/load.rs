@@ -19,7 +19,7 @@ const JASON_EVERY: u64 = 4;
 /// Pages that are under way at the same time: on a machine that is too slow for the rate, the load waits instead of piling up.
 const MAX_IN_FLIGHT: usize = 32;
 /// How long a page may take that is under way at the end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const JASON: &str = "jason";
 
 /// A steady load. Dropping it ends it.

@@ -17,15 +17,16 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 /// How long the control plane and the mesh may take for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often things are looked at.
 const GLANCE: Duration = Duration::from_millis(20);
 /// How often the table is drawn.
 const REDRAW: Duration = Duration::from_millis(250);
 /// Configuration that has not changed for this long is all there.
 const SETTLED: Duration = Duration::from_millis(400);
-/// A share may be off by so many standard deviations: chance goes beyond that once in three million runs.
-const DEVIATIONS: f64 = 5.0;
+/// A share may be off by so many standard deviations. With a few dozen pages and rare versions chance goes beyond that
+/// once in hundreds of thousands of walks, with more it hardly ever does.
+const DEVIATIONS: f64 = 6.0;
 
 /// Everything that runs.
 struct Walk {
@@ -42,6 +43,16 @@ struct Walk {
     version: String,
     /// What did not go as it should.
     complaints: Vec<String>,
+}
+
+/// How far the mesh has come with the configuration.
+#[derive(PartialEq)]
+struct State {
+    version: String,
+    /// The number of the snapshot.
+    snapshot: u64,
+    /// Nothing that was asked for is still to come.
+    whole: bool,
 }
 
 /// Walks through all steps.
@@ -147,7 +158,7 @@ impl Walk {
             _ => self.complain("nobody complained about the invalid edit"),
         }
         self.step("  edited badly: the last good one stays", &halves, &halves).await;
-        if self.version().await? != in_force {
+        if self.state().await?.version != in_force {
             self.complain("the invalid edit made another configuration");
         }
 
@@ -211,7 +222,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Waits until the configuration is another than `before` and does not change any more.
+    /// Waits until the configuration is another than `before`, and nothing is missing or changes any more.
     async fn all_there(&mut self, before: &str) -> Result<(), BoxError> {
         let start = now();
         let (mut seen, mut since) = (self.state().await?, now());
@@ -221,8 +232,8 @@ impl Walk {
             if state != seen {
                 (seen, since) = (state, now());
             }
-            if seen.0 != before && !seen.0.is_empty() && now() >= since + SETTLED {
-                self.version = seen.0;
+            if seen.whole && seen.version != before && now() >= since + SETTLED {
+                self.version = seen.version;
                 return Ok(());
             }
             if now() > start + PATIENCE {
@@ -231,19 +242,14 @@ impl Walk {
         }
     }
 
-    /// The version of the configuration in force and the number of the snapshot.
-    async fn state(&self) -> Result<(String, u64), BoxError> {
-        Ok((self.version().await?, self.mesh.published().load().number))
-    }
-
-    async fn version(&self) -> Result<String, BoxError> {
+    async fn state(&self) -> Result<State, BoxError> {
         let report = self.mesh.report().await?;
+        let snapshot = self.mesh.published().load().number;
+        let whole = report.resources.iter().all(|resource| resource.status != "pending");
         let versions = report.control_plane.map(|control_plane| control_plane.versions).unwrap_or_default();
-        Ok(versions
-            .into_iter()
-            .find(|(kind, _)| *kind == Kind::Route)
-            .map(|(_, version)| version)
-            .unwrap_or_default())
+        let version = versions.into_iter().find(|(kind, _)| *kind == Kind::Route).map(|(_, version)| version);
+        let whole = whole && version.is_some();
+        Ok(State { version: version.unwrap_or_default(), snapshot, whole })
     }
 
     fn find(&self, app: &str, version: &str) -> usize {
