@@ -236,7 +236,7 @@ async fn dump_shows_what_became_of_a_target() {
     assert!(stdout(&output).contains(told), "{}", stdout(&output));
     let output = run(&mut dump(&["nobody", "--timeout", "100ms"])).await;
     assert!(output.status.code() == Some(1) && stderr(&output).contains("host:port"), "{}", stderr(&output));
-    let output = run(&mut dump(&["nobody:80", "--timeout", "1s"])).await;
+    let output = run(&mut dump(&["nobody:80", "--timeout", "3s"])).await;
     let told = "nobody:80  pending  its Listener: does not exist";
     assert!(output.status.code() == Some(1) && stdout(&output).contains(told), "{}", stdout(&output));
     let mut checked = cluster("c");
@@ -277,7 +277,7 @@ async fn dump_says_that_what_is_in_force_comes_from_disk() {
 #[tokio::test]
 async fn a_control_plane_that_is_away_is_named_as_the_reason() {
     let bootstrap = r#"{"xds_servers": [{"server_uri": "127.0.0.1:1", "channel_creds": [{"type": "insecure"}]}], "node": {"id": "a"}}"#;
-    let mut command = mesh(&["call", "echo:80", "--method", "/a.B/C", "-d", "300ms"]);
+    let mut command = mesh(&["call", "echo:80", "--method", "/a.B/C", "-d", "3s"]);
     let output = run(command.env("GRPC_XDS_BOOTSTRAP_CONFIG", bootstrap)).await;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     for part in

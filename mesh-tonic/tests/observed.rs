@@ -22,7 +22,7 @@ use mesh_testkit::world::{CONTROL_PLANE as FIRST, TARGET, World};
 use mesh_tonic::{Channel, Csds};
 use prost::Message as _;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tonic::Code;
 use tonic::transport::server::TcpIncoming;
@@ -380,21 +380,27 @@ async fn what_another_control_plane_confirms_keeps_its_date_and_gets_its_version
     let mesh = mesh_of(&world, &[FIRST, SECOND], "", "");
     let channel = Channel::new(&mesh, TARGET).unwrap();
     call(&channel).await;
-    let before = ask(&mesh, ClientStatusRequest::default()).await.unwrap();
     drop(first);
     world.net.refuse(FIRST);
     tokio::time::sleep(Duration::from_secs(100)).await;
     let _other = Channel::new(&mesh, "xds:///other:80").unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(second.streams(), 1, "it took over");
-    let after = ask(&mesh, ClientStatusRequest::default()).await.unwrap();
+    let asked = mesh.clock().wall();
+    let config = ask(&mesh, ClientStatusRequest::default()).await.unwrap();
+    let answered = mesh.clock().wall();
     for (kind, name) in [("Listener", "echo:80"), ("Cluster", "echo"), ("ClusterLoadAssignment", "echo")] {
-        let (before, after) = (find(&before, kind, name), find(&after, kind, name));
-        assert_eq!(after.client_status(), Status::Acked);
-        assert_eq!(after.version_info, "v1", "as the second one calls it");
-        // The wall clock stands still in virtual time, and dates are counted back from it.
-        let age = before.last_updated.unwrap().seconds - after.last_updated.unwrap().seconds;
-        assert!((118..=122).contains(&age), "{kind}: it came 120 seconds ago, not {age}");
+        let found = find(&config, kind, name);
+        assert_eq!(found.client_status(), Status::Acked);
+        assert_eq!(found.version_info, "v1", "as the second one calls it");
+        // It came 120 seconds of virtual time ago, and its date is counted back from the wall clock of the answer.
+        let came = UNIX_EPOCH + Duration::from_secs(found.last_updated.unwrap().seconds as u64);
+        let (least, most) = (asked.duration_since(came).unwrap(), answered.duration_since(came).unwrap());
+        let age = Duration::from_secs(120);
+        assert!(
+            least < age + Duration::from_secs(2) && most >= age,
+            "{kind}: it came {least:?} to {most:?} ago"
+        );
     }
 }
 

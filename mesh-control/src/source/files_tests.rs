@@ -9,6 +9,13 @@ fn entry(name: &str) -> String {
     )
 }
 
+/// Puts a file in its place in one step: a test that is held up while it writes must not have half of it read.
+fn put(path: &Path, text: &str) {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, text).unwrap();
+    fs::rename(draft, path).unwrap();
+}
+
 async fn version_after(translations: &mut watch::Receiver<Arc<Translation>>) -> u64 {
     let changed = tokio::time::timeout(Duration::from_secs(30), translations.changed()).await;
     changed.expect("a change is seen").unwrap();
@@ -26,11 +33,11 @@ async fn a_change_is_seen_and_an_error_keeps_the_last_good_state() {
     let mut problems = files.problems();
     assert_eq!(translations.borrow_and_update().version(), 1);
 
-    fs::write(dir.path().join("b.yml"), entry("b")).unwrap();
+    put(&dir.path().join("b.yml"), &entry("b"));
     assert_eq!(version_after(&mut translations).await, 2);
 
     problems.borrow_and_update();
-    fs::write(dir.path().join("b.yml"), entry("b") + "spce: {}\n").unwrap();
+    put(&dir.path().join("b.yml"), &(entry("b") + "spce: {}\n"));
     tokio::time::timeout(Duration::from_secs(30), problems.changed()).await.unwrap().unwrap();
     assert!(
         problems.borrow_and_update().errors[0]
@@ -38,7 +45,7 @@ async fn a_change_is_seen_and_an_error_keeps_the_last_good_state() {
     );
     assert_eq!(translations.borrow_and_update().version(), 2);
 
-    fs::write(dir.path().join("b.yml"), entry("c")).unwrap();
+    put(&dir.path().join("b.yml"), &entry("c"));
     assert_eq!(version_after(&mut translations).await, 3);
     assert!(files.problems().borrow().errors.is_empty());
 }
@@ -52,7 +59,7 @@ async fn settings_of_the_mesh_are_followed_too() {
     let files = Files::open(&dir.path().join("config"), Some(&mesh)).unwrap();
     let mut translations = files.translations();
     translations.borrow_and_update();
-    fs::write(&mesh, "trustDomain: b\n").unwrap();
+    put(&mesh, "trustDomain: b\n");
     assert_eq!(version_after(&mut translations).await, 2);
 }
 
