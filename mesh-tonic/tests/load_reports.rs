@@ -192,7 +192,7 @@ async fn a_share_of_the_calls_is_dropped_at_once_and_counted_by_category() {
     let mut loads = it.stream().await;
     loads.ask(Some(&["echo"]), 30, false).await;
     let (good, bad) = it.call(1000).await;
-    assert!((250..350).contains(&bad.len()), "{} of 1000 were dropped", bad.len());
+    assert!((200..400).contains(&bad.len()), "{} of 1000 were dropped", bad.len());
     for status in &bad {
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().contains("echo") && status.message().contains("throttle"), "{status}");

@@ -188,6 +188,7 @@ async fn a_try_that_takes_too_long_is_repeated_elsewhere() {
 
 #[tokio::test(start_paused = true)]
 async fn pauses_grow_and_are_drawn_at_random() {
+    const CALLS: usize = 100;
     let mut policy = policy("unavailable", 4);
     policy.retry_back_off =
         Some(RetryBackOff { base_interval: Some(duration(MS(100))), max_interval: Some(duration(MS(500))) });
@@ -196,7 +197,7 @@ async fn pauses_grow_and_are_drawn_at_random() {
     let mesh = world.mesh().unwrap();
     let mut client = EchoClient::new(Channel::new(&mesh, TARGET).unwrap());
     let mut pauses = vec![Vec::new(); 4];
-    for _ in 0..25 {
+    for _ in 0..CALLS {
         let trace = CallTrace::default();
         let mut request = Request::new(Message::new("x"));
         request.extensions_mut().insert(Overrides::default().trace(&trace));
@@ -218,7 +219,7 @@ async fn pauses_grow_and_are_drawn_at_random() {
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
     for (all, bound) in pauses.iter().zip([100, 300, 500, 500]) {
-        assert_eq!(all.len(), 25);
+        assert_eq!(all.len(), CALLS);
         assert!(all.iter().all(|pause| *pause < MS(bound)), "{bound}: {all:?}");
         let (min, max) = (all.iter().min().unwrap(), all.iter().max().unwrap());
         assert!(*max > MS(bound * 2 / 3) && *min < MS(bound / 3), "spread out: {min:?} … {max:?}");
