@@ -89,7 +89,8 @@ async fn what_a_control_plane_reports_is_told_once_and_named_where_it_matters() 
     let (log, _guard) = Lines::capture();
     let (world, mut backends) = World::with_backends(&["10.0.0.1:80"]);
     let control = Interrupted { world: world.clone(), responses: Arc::default() };
-    let mesh = Mesh::builder().control_plane(control.clone()).dialer(world.net.dialer()).build().unwrap();
+    let mesh =
+        Mesh::builder().control_plane(control.clone()).dialer(world.net.dialer()).seed(1).build().unwrap();
     let mut events = mesh.events();
     let channel = Channel::new(&mesh, TARGET).unwrap();
     call(&channel).await.unwrap();
@@ -147,7 +148,7 @@ async fn a_control_plane_that_is_known_to_be_slow_is_waited_for_longer() {
     let _server = world.control.serve_on(world.net.listen(CONTROL_PLANE));
     let mut bootstrap = Bootstrap::new(CONTROL_PLANE, Node::default()).unwrap();
     bootstrap.servers[0].features.resource_timer_is_transient_error = true;
-    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).seed(1).build().unwrap();
     let start = now();
     let status = call(&Channel::new(&mesh, TARGET).unwrap()).await.unwrap_err();
     assert!(status.message().contains("the control plane has not answered in time"), "{status}");

@@ -210,7 +210,7 @@ async fn next_request(stream: &mut ServerStream, kind: &str) -> DiscoveryRequest
 async fn wrong_types_and_empty_messages_are_answered_or_ignored() {
     let (script, mut streams) = Script::new();
     let world = World::default();
-    let mesh = Mesh::builder().control_plane(script).dialer(world.net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().control_plane(script).dialer(world.net.dialer()).seed(1).build().unwrap();
     let _channel = Channel::new(&mesh, TARGET).unwrap();
     let mut stream = streams.recv().await.unwrap();
     let kind = next_request(&mut stream, ".Listener").await.type_url;
@@ -242,7 +242,7 @@ async fn a_storm_of_bad_versions_is_a_line_in_the_log_and_takes_no_room() {
     let (log, _guard) = Lines::capture();
     let (script, mut streams) = Script::new();
     let world = World::default();
-    let mesh = Mesh::builder().control_plane(script).dialer(world.net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().control_plane(script).dialer(world.net.dialer()).seed(1).build().unwrap();
     let mut events = mesh.events();
     let _channel = Channel::new(&mesh, TARGET).unwrap();
     let mut stream = streams.recv().await.unwrap();

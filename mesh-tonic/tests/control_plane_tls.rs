@@ -32,6 +32,7 @@ fn mesh(world: &World, place: &str, config: &str) -> Mesh {
     Mesh::builder()
         .bootstrap(Bootstrap::from_json(&json).unwrap())
         .dialer(world.net.dialer())
+        .seed(1)
         .build()
         .unwrap()
 }

@@ -545,6 +545,7 @@ async fn authorities_have_control_planes_and_names_of_their_own() {
     let mesh = Mesh::builder()
         .bootstrap(bootstrap(&[FIRST], &authorities))
         .dialer(world.net.dialer())
+        .seed(1)
         .build()
         .unwrap();
     let limit = Duration::from_secs(5);
@@ -643,7 +644,7 @@ async fn the_token_is_read_again_for_every_stream() {
             {{"type": "jwt_token_file", "config": {{"jwt_token_file": {token:?}, "mesh.allow_insecure": true}}}}]}}]}}"#
     );
     let bootstrap = Bootstrap::from_json(&json).unwrap();
-    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).seed(1).build().unwrap();
     let mut events = mesh.events();
     let limit = Duration::from_secs(60);
     let shown = |server: &Server| server.heads().last().map(|head| head["authorization"].clone());

@@ -99,7 +99,7 @@ fn what_is_of_no_use_is_not_kept() {
     let runtime = runtime();
     let (script, mut streams) = Script::new();
     let (mesh, mut stream, channel) = runtime.block_on(async {
-        let mesh = Mesh::builder().control_plane(script).build().unwrap();
+        let mesh = Mesh::builder().control_plane(script).seed(1).build().unwrap();
         let channel = Channel::new(&mesh, TARGET).unwrap();
         (mesh, streams.recv().await.unwrap(), channel)
     });

@@ -106,7 +106,7 @@ async fn a_bootstrap_has_the_certificate_provider_that_istiod_names_or_its_clust
             "certificate_providers": providers,
         });
         let bootstrap = Bootstrap::from_json(&bootstrap.to_string()).unwrap();
-        let mesh = Mesh::builder().bootstrap(bootstrap).dialer(net.dialer()).build().unwrap();
+        let mesh = Mesh::builder().bootstrap(bootstrap).dialer(net.dialer()).seed(1).build().unwrap();
         let channel = Channel::new(&mesh, &format!("xds:///{}", listeners[0])).unwrap();
         let status = EchoClient::new(channel).unary(Message::new("x")).await.unwrap_err();
         assert!(status.message().contains(expected), "{status}");

@@ -48,7 +48,7 @@ impl Storm {
     }
 
     fn mesh(&self, world: &World) -> Mesh {
-        Mesh::builder().control_plane(self.clone()).dialer(world.net.dialer()).build().unwrap()
+        Mesh::builder().control_plane(self.clone()).dialer(world.net.dialer()).seed(1).build().unwrap()
     }
 
     fn take(&self) -> Vec<DiscoveryRequest> {

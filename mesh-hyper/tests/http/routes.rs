@@ -125,7 +125,7 @@ async fn what_the_control_plane_may_know_is_not_passed_through() {
         }
     });
     let net = VirtualNet::default();
-    let mesh = Mesh::builder().control_plane(script).dialer(net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().control_plane(script).dialer(net.dialer()).seed(1).build().unwrap();
     let client = Client::new(&mesh);
     let denied = Backend::http1("denied", net.listen("denied.example:80"));
     let _other = Backend::http1("other", net.listen("other.example:80"));
@@ -141,7 +141,7 @@ async fn what_the_control_plane_may_know_is_not_passed_through() {
 async fn without_a_control_plane_there_is_only_dns() {
     let net = VirtualNet::default();
     let _backend = Backend::http1("a", net.listen("a:80"));
-    let mesh = Mesh::builder().dialer(net.dialer()).build().unwrap();
+    let mesh = Mesh::builder().dialer(net.dialer()).seed(1).build().unwrap();
     assert_eq!(get(&Client::new(&mesh), "http://a/").await.unwrap(), "a /");
     let strict = Client::builder(&mesh).unknown_hosts(UnknownHosts::Refuse).build();
     assert_eq!(get(&strict, "http://a/").await.unwrap_err().kind(), Kind::Missing);
