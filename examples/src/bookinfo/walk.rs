@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// How long the control plane and the mesh may take for anything.
+/// How long the control plane, the mesh, or one page may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often things are looked at.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -171,14 +171,18 @@ impl Walk {
     /// Watches as many pages as a step takes, and compares the shares of the versions with what is expected.
     async fn step(&mut self, name: &str, jason: &[(&str, f64)], others: &[(&str, f64)]) {
         let start = now();
-        let end = start + PATIENCE;
-        while self.load.count(start) < self.options.pages && now() < end {
+        let (mut count, mut since) = (0, start);
+        while count < self.options.pages && now() < since + PATIENCE {
             self.glance(name, start).await;
+            let before = std::mem::replace(&mut count, self.load.count(start));
+            if count > before {
+                since = now();
+            }
         }
         let summary = self.load.since(start);
         let mut wrong = Vec::new();
         if summary.len() < self.options.pages {
-            wrong.push(format!("only {} pages in {PATIENCE:?}", summary.len()));
+            wrong.push(format!("only {} pages, and then none for {PATIENCE:?}", summary.len()));
         }
         for (who, got, expected) in [("jason", &summary.jason, jason), ("others", &summary.others, others)] {
             wrong.extend(compare(got, expected).into_iter().map(|why| format!("{who}: {why}")));
