@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::body::Body;
 
@@ -56,7 +57,8 @@ pub(super) struct Replica {
     pub(super) address: SocketAddr,
     served: Arc<AtomicUsize>,
     listener: Option<TcpListener>,
-    task: Option<JoinHandle<()>>,
+    /// What serves, for as long as the sender is there.
+    serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 /// What the services call other services with.
@@ -79,7 +81,7 @@ pub(super) async fn bind() -> std::io::Result<Vec<Replica>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (served, listener) = (Arc::default(), Some(listener));
-        replicas.push(Replica { app, version, port, address, served, listener, task: None });
+        replicas.push(Replica { app, version, port, address, served, listener, serving: None });
     }
     Ok(replicas)
 }
@@ -102,31 +104,30 @@ impl Replica {
             served: self.served.clone(),
             clients: clients.clone(),
         };
-        self.task = Some(tokio::spawn(async move {
-            // Dropped with the task, and with it every connection.
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(replica.clone().serve(stream));
+            loop {
+                tokio::select! {
+                    Ok((stream, _)) = listener.accept() => drop(connections.spawn(replica.clone().serve(stream))),
+                    _ = &mut stopped => break,
+                }
                 while connections.try_join_next().is_some() {}
             }
-        }));
+            drop(listener);
+            // Waits for those that another thread is about to serve.
+            connections.shutdown().await;
+        });
+        self.serving = Some((stop, task));
         Ok(())
     }
 
     /// Stops in the middle of whatever it does: the socket and every connection are gone.
     pub(super) async fn kill(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-            // It only says that it was aborted.
+        if let Some((stop, task)) = self.serving.take() {
+            drop(stop);
+            // It ends well, or has ended by panicking.
             let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
         }
     }
 }
