@@ -136,6 +136,14 @@ pub async fn sleep_until(instant: Instant) {
     tokio::time::sleep_until(instant).await;
 }
 
+/// Waits until `instant`; without one for ever.
+pub async fn reached(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits for `duration`.
 pub async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;

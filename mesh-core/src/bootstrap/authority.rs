@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// Where the name of a target stands in a template.
 const NAME: &str = "%s";
 /// How names begin that say which authority has them.
-const FEDERATED: &str = "xdstp:";
+pub(crate) const FEDERATED: &str = "xdstp:";
 /// What is escaped in a path: all but what RFC 3986 allows there.
 pub(crate) const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -39,6 +39,12 @@ pub struct Authority {
     /// Whether to move on to the next control plane as soon as one cannot be reached, even if everything needed is
     /// known (gRFC A95).
     pub fallback_on_reachability_only: bool,
+}
+
+/// What follows `xdstp:`, in whatever case, in a name that says who has the resource.
+pub(crate) fn without_scheme(name: &str) -> Option<&str> {
+    let (scheme, rest) = name.split_at_checked(FEDERATED.len())?;
+    scheme.eq_ignore_ascii_case(FEDERATED).then_some(rest)
 }
 
 /// The name of the Listener that a target stands for, `%s` being the target.
@@ -80,7 +86,7 @@ impl ListenerTemplate {
     pub fn name(&self, target: &str) -> String {
         let Self { start, rest } = self;
         // What takes the place of a `%s` is not looked into again.
-        let rest = if start.starts_with(FEDERATED) || rest.starts_with(FEDERATED) {
+        let rest = if without_scheme(start).or(without_scheme(rest)).is_some() {
             rest.replace(NAME, &utf8_percent_encode(target, PATH).to_string())
         } else {
             rest.replace(NAME, target)
@@ -120,6 +126,7 @@ mod tests {
         assert_eq!(name("%s", "a b?c/d:80"), "a b?c/d:80");
         assert_eq!(name("x/%s?raw", "[::1]:80"), "x/[::1]:80?raw");
         assert_eq!(name("xdstp://a/t/%s?k=v", "a b?c/d:80"), "xdstp://a/t/a%20b%3Fc/d:80?k=v");
+        assert_eq!(name("XDSTP://a/t/%s?k=v", "a?b"), "XDSTP://a/t/a%3Fb?k=v");
         assert_eq!(name("xdstp://a/t/%s", "[::1]:80%é"), "xdstp://a/t/%5B::1%5D:80%25%C3%A9");
     }
 

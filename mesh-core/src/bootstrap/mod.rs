@@ -12,8 +12,8 @@ mod node;
 mod reader;
 mod server;
 
-pub(crate) use self::authority::PATH;
 pub use self::authority::{Authority, ListenerTemplate};
+pub(crate) use self::authority::{FEDERATED, PATH, without_scheme};
 pub use self::credentials::{CallCredentials, ChannelCredentials};
 pub use self::env::{BOOTSTRAP_CONFIG_VARIABLE, BOOTSTRAP_VARIABLE, DISK_CACHE_VARIABLE};
 pub use self::node::{Locality, Node};

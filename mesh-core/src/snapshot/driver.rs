@@ -5,7 +5,7 @@ use super::assemble::Assembler;
 use super::report::Report;
 use super::target::{StaticCluster, TargetId, TargetSpec};
 use crate::bootstrap::Node;
-use crate::clock::{Instant, sleep_until};
+use crate::clock::reached;
 use crate::cluster::Settings;
 use crate::net::Environment;
 use crate::resource::{Kind, Resource};
@@ -106,7 +106,7 @@ impl Driver {
                         self.assembler.resolved(&host, answer, now);
                     }
                 }
-                () = at(timer) => {}
+                () = reached(timer) => {}
             }
             self.step();
         }
@@ -230,13 +230,6 @@ fn trouble(entry: &Entry<Resource>) -> Option<(&str, &'static str)> {
 async fn next_turn(client: Option<&mut Client<Kind>>) -> Vec<Change<Kind>> {
     match client {
         Some(client) => client.turn().await,
-        None => pending().await,
-    }
-}
-
-async fn at(timer: Option<Instant>) {
-    match timer {
-        Some(instant) => sleep_until(instant).await,
         None => pending().await,
     }
 }

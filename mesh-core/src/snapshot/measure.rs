@@ -35,7 +35,7 @@ impl Report {
         }
         for resource in &self.resources {
             let authority = FederatedName::parse(&resource.name).map_or(NO_AUTHORITY, |name| name.authority);
-            let labels = [authority, cache_state(resource), type_of(resource.kind)].map(Arc::from);
+            let labels = [authority, cache_state(resource), resource.kind.type_name()].map(Arc::from);
             tally.add(&metrics::RESOURCES, labels, 1.0);
         }
         for (_, state) in &self.targets {
@@ -105,12 +105,6 @@ fn cache_state(resource: &ResourceReport) -> &'static str {
     }
 }
 
-/// The full name of a type: `envoy.config.listener.v3.Listener`.
-fn type_of(kind: Kind) -> &'static str {
-    let url = kind.type_url();
-    url.rsplit_once('/').map_or(url, |(_, name)| name)
-}
-
 /// What was dropped, once for each cluster although those that are made of it have it, too.
 fn of_drops(snapshot: &Snapshot, tally: &mut Tally) {
     let mut counts: Vec<_> = snapshot.clusters().flat_map(|view| view.account.dropping()).collect();
@@ -130,7 +124,7 @@ fn of_server(status: &ServerStatus<Kind>, tally: &mut Tally) {
     }
     tally.add(&metrics::SERVER_FAILURE, [server.clone()], status.outages as f64);
     for (kind, received) in &status.received {
-        let labels = || [server.clone(), type_of(*kind).into()];
+        let labels = || [server.clone(), kind.type_name().into()];
         tally.add(&metrics::UPDATES_VALID, labels(), received.valid as f64);
         tally.add(&metrics::UPDATES_INVALID, labels(), received.invalid as f64);
     }

@@ -127,8 +127,7 @@ impl Directory {
             return Ok(DEFAULT);
         }
         let name = FederatedName::parse(name).ok_or(Misnamed::Malformed)?;
-        let of_kind = kind.type_url().rsplit('/').next() == Some(name.kind);
-        if !of_kind {
+        if kind.type_name() != name.kind {
             return Err(Misnamed::OtherKind);
         }
         self.authorities.get(name.authority).copied().ok_or(Misnamed::UnknownAuthority)

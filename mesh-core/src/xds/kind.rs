@@ -20,6 +20,13 @@ pub trait ResourceKind: Copy + Eq + Ord + Hash + Debug + Send + Sync + Unpin + '
     /// The type URL on the wire.
     fn type_url(self) -> &'static str;
 
+    /// The full name of the type: `envoy.config.listener.v3.Listener`.
+    #[must_use]
+    fn type_name(self) -> &'static str {
+        let url = self.type_url();
+        url.rsplit_once('/').map_or(url, |(_, name)| name)
+    }
+
     /// Whether a state-of-the-world response holds every resource, so that one left out does not exist.
     fn is_complete(self) -> bool;
 

@@ -62,7 +62,7 @@ enum Stream {
 /// What the server wants.
 #[derive(Debug)]
 struct Asked {
-    /// These clusters; all, if there are none.
+    /// These clusters; all if `None`.
     clusters: Option<BTreeSet<String>>,
     interval: Duration,
     per_endpoint: bool,

@@ -6,7 +6,7 @@ use super::load_counts::ClusterCounts;
 use super::load_report::{LoadReport, STREAM_LOAD_STATS};
 use super::session::DEFAULT_STREAM_BACKOFF;
 use crate::bootstrap::{Node, Server};
-use crate::clock::sleep_until;
+use crate::clock::{reached, sleep_until};
 use crate::net::Environment;
 use bytes::Bytes;
 use std::future::{pending, poll_fn};
@@ -148,7 +148,7 @@ impl Task {
                         }
                     }
                 },
-                () = until(timer.filter(|_| !due)) => {}
+                () = reached(timer.filter(|_| !due)) => {}
             }
         }
         // A stream that is let go at once takes the last report with it, so the server gets to end it.
@@ -166,12 +166,5 @@ impl Task {
 async fn changed(clusters: &mut watch::Receiver<Vec<Arc<ClusterCounts>>>) {
     if clusters.changed().await.is_err() {
         pending::<()>().await;
-    }
-}
-
-async fn until(at: Option<crate::clock::Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => pending().await,
     }
 }

@@ -1,11 +1,9 @@
 //! Names that say who has the resource: `xdstp://authority/type/id?key=value` (gRFC A47).
 
-use crate::bootstrap::PATH;
+use crate::bootstrap::{FEDERATED, PATH, without_scheme};
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 use std::borrow::Cow;
 
-/// How such names begin, in whatever case.
-const SCHEME: &str = "xdstp:";
 /// What is escaped in the key and the value of a context parameter: besides, what they are told apart by.
 const PARAMETER: &AsciiSet = &PATH.add(b'&').add(b'=').add(b'+');
 
@@ -26,11 +24,6 @@ pub struct FederatedName<'a> {
 #[must_use]
 pub fn is_federated(name: &str) -> bool {
     without_scheme(name).is_some()
-}
-
-fn without_scheme(name: &str) -> Option<&str> {
-    let (scheme, rest) = name.split_at_checked(SCHEME.len())?;
-    scheme.eq_ignore_ascii_case(SCHEME).then_some(rest)
 }
 
 impl<'a> FederatedName<'a> {
@@ -63,7 +56,7 @@ pub fn canonical(name: &str) -> Cow<'_, str> {
     parameters.sort_by(|a, b| key(a).cmp(key(b)));
     let mark = if parameters.is_empty() { "" } else { "?" };
     let (kind, id) = (escaped(kind, PATH), escaped(id, PATH));
-    let written = format!("{SCHEME}//{authority}/{kind}/{id}{mark}{}", parameters.join("&"));
+    let written = format!("{FEDERATED}//{authority}/{kind}/{id}{mark}{}", parameters.join("&"));
     if written == name { Cow::Borrowed(name) } else { Cow::Owned(written) }
 }
 

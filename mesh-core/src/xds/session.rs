@@ -17,8 +17,8 @@ use mesh_proto::envoy::config::core::v3::Node;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The back-off between attempts to reach a control plane: the only one there is, so that a control plane that comes
-/// back is used within a second. gRPC's clients stack two of 1 to 120 seconds.
+/// The back-off between attempts to reach a control plane: the only one there is. gRPC's clients stack two of 1 to 120
+/// seconds.
 pub const DEFAULT_STREAM_BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(250), factor: 1.6, max: Duration::from_secs(30), jitter: 0.2 };
 /// The longest wait for a control plane that cannot be connected to: to try costs nobody anything, and one that comes back
