@@ -18,7 +18,7 @@ use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
 use mesh_testkit::net::VirtualNet;
-use mesh_testkit::resources::{any, assignment, cluster};
+use mesh_testkit::resources::{any, assignment, cluster, listener, route, routes};
 use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
 use replay::{Dialect, SCENARIOS, scenario};
@@ -32,6 +32,10 @@ fn resources(path: &Path) -> Vec<Any> {
 }
 
 fn builder(net: &VirtualNet, servers: &[&str]) -> mesh::Builder {
+    builder_with(net, servers, &serde_json::json!({}))
+}
+
+fn builder_with(net: &VirtualNet, servers: &[&str], authorities: &serde_json::Value) -> mesh::Builder {
     let server = |uri: &&str| {
         serde_json::json!({
             "server_uri": uri,
@@ -42,6 +46,7 @@ fn builder(net: &VirtualNet, servers: &[&str]) -> mesh::Builder {
     let bootstrap = serde_json::json!({
         "xds_servers": servers.iter().map(server).collect::<Vec<_>>(),
         "node": { "id": "sidecar~127.99.0.1~client.default~default.svc.cluster.local" },
+        "authorities": authorities,
     });
     let bootstrap = Bootstrap::from_json(&bootstrap.to_string()).unwrap();
     Mesh::builder().bootstrap(bootstrap).dialer(net.dialer()).seed(1)
@@ -216,6 +221,53 @@ async fn a_sidecar_starts_from_disk() {
     let _server = control.serve_on(net.listen(CONTROL_PLANE));
     sleep(Duration::from_secs(20)).await;
     assert_eq!(names(&mesh, Kind::Cluster).await, clusters[1..]);
+    call(&mesh, TARGETS[0]).await.unwrap();
+}
+
+/// The list of a sidecar has no names that say who has the resource: these are asked for one by one.
+#[tokio::test(start_paused = true)]
+async fn what_another_authority_has_is_asked_for_by_name() {
+    let net = VirtualNet::default();
+    let control = control(&["lds", "rds", "cds", "eds"]);
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = backends(&net);
+    let _backend = Backend::http2("far", net.listen("10.0.0.1:80"));
+    let name = |kind: &str, id: &str| format!("xdstp://a/envoy.config.{kind}/{id}");
+    let (table, group) = (name("route.v3.RouteConfiguration", "r"), name("cluster.v3.Cluster", "c"));
+    let endpoints = name("endpoint.v3.ClusterLoadAssignment", "c");
+    let mut eds_cluster = cluster(&group);
+    if let Some(config) = &mut eds_cluster.eds_cluster_config {
+        config.service_name = endpoints.clone();
+    }
+    let far = Resources::new();
+    far.set([
+        any(&listener(&name("listener.v3.Listener", "svc:80"), &table)),
+        any(&routes(&table, "svc:80", vec![route("/", &[(&group, 1)])])),
+        any(&eds_cluster),
+        any(&assignment(&endpoints, &["10.0.0.1:80"])),
+    ]);
+    let _far = far.serve_on(net.listen(SECOND));
+    let authorities = serde_json::json!({ "a": { "xds_servers": [
+        { "server_uri": SECOND, "channel_creds": [{ "type": "insecure" }] },
+    ] } });
+    let mesh = builder_with(&net, &[CONTROL_PLANE], &authorities).build().unwrap();
+    call(&mesh, TARGETS[0]).await.unwrap();
+    let channel = Channel::new(&mesh, "xds://a/svc:80").unwrap();
+    EchoClient::new(channel.clone()).unary(Message::new("x")).await.unwrap();
+
+    // A refused one concerns nobody else.
+    let broken = name("listener.v3.Listener", "broken:80");
+    let wrong = listener::ApiListener { api_listener: Some(pack_any(eds_cluster)) };
+    far.set([any(&listener::Listener { api_listener: Some(wrong), ..listener(&broken, &table) })]);
+    let other = Channel::new(&mesh, "xds://a/broken:80").unwrap();
+    let why = EchoClient::new(other).unary(Message::new("x")).await.unwrap_err().to_string();
+    assert!(why.contains(&format!("Listener {broken} was refused")), "{why}");
+    call(&mesh, TARGETS[1]).await.unwrap();
+
+    // What nobody uses any more is let go.
+    drop(channel);
+    sleep(Duration::from_secs(5)).await;
+    assert!(names(&mesh, Kind::Cluster).await.iter().all(|name| *name != group));
     call(&mesh, TARGETS[0]).await.unwrap();
 }
 

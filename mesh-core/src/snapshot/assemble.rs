@@ -23,6 +23,7 @@ use crate::route::{ClusterIndex, RouteTable};
 use crate::slots::Slots;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
+use crate::xds::name::is_federated;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -154,7 +155,10 @@ impl Assembler {
         match kind {
             Kind::Listener => {
                 self.due.extend(self.listeners.users(name));
-                self.heard.push(name.clone());
+                // Those of other authorities are none that a sidecar would open.
+                if !is_federated(name) {
+                    self.heard.push(name.clone());
+                }
             }
             Kind::Route => self.due.extend(self.routes.users(name)),
             _ => {

@@ -12,6 +12,7 @@ use crate::resource::{Kind, Resource};
 use crate::telemetry::events::Event;
 use crate::xds::cache::{Entry, State};
 use crate::xds::client::Client;
+use crate::xds::name::is_federated;
 use crate::xds::session::Change;
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -160,8 +161,12 @@ impl Driver {
         let Some(client) = &mut self.client else { return false };
         let mut known = Vec::new();
         for (kind, interest) in self.assembler.interests() {
-            let (added, removed) = interest.difference();
-            if (added.is_empty() && removed.is_empty()) || client.subscribes_all(kind) {
+            let (mut added, mut removed) = interest.difference();
+            if client.subscribes_all(kind) {
+                added.retain(|name| is_federated(name));
+                removed.retain(|name| is_federated(name));
+            }
+            if added.is_empty() && removed.is_empty() {
                 continue;
             }
             client.subscribe(kind, &added, &removed);

@@ -9,6 +9,7 @@ use crate::resource::endpoint::Assignment;
 use crate::resource::{Kind, Resource};
 use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
+use crate::xds::name::is_federated;
 use std::sync::{Arc, Weak};
 
 /// What is to become of a cluster.
@@ -88,7 +89,7 @@ fn ambient(kind: Kind, name: &str, client: Option<&Client<Kind>>) -> Option<Arc<
 pub(super) fn look_up(name: &str, client: Option<&Client<Kind>>) -> Result<Arc<ClusterResource>, Verdict> {
     let Some(client) = client else { return Err(Verdict::Wait) };
     let Some(entry) = client.get(Kind::Cluster, name) else {
-        if client.lists_all(Kind::Cluster) {
+        if !is_federated(name) && client.lists_all(Kind::Cluster) {
             let why = format!("Cluster {name} {}", Absence::Unlisted.as_str());
             return Err(Verdict::Gone(Failure::new(ErrorKind::NoCluster, why)));
         }

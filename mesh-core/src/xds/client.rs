@@ -176,14 +176,14 @@ impl<K: ResourceKind> Client<K> {
         });
     }
 
-    /// Whether every resource of a kind is subscribed to.
+    /// Whether every resource of a kind that has no authority is subscribed to.
     #[must_use]
     pub fn subscribes_all(&self, kind: K) -> bool {
         self.groups.first().is_some_and(|group| group.subscribes_all(kind))
     }
 
-    /// Whether every resource of a kind is subscribed to and has been listed, so that what is not known is not there. A list
-    /// in the incremental protocol is complete once nothing has followed it for [`UNLISTED_GRACE`](super::UNLISTED_GRACE).
+    /// Whether every resource of a kind that has no authority is subscribed to and has been listed, so that what is not
+    /// known of them is not there. A list in the incremental protocol is complete once nothing has followed it for [`UNLISTED_GRACE`](super::UNLISTED_GRACE).
     #[must_use]
     pub fn lists_all(&self, kind: K) -> bool {
         self.groups.first().is_some_and(|group| group.session().lists_all(kind))
