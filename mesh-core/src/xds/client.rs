@@ -277,16 +277,15 @@ impl<K: ResourceKind> Client<K> {
         }
     }
 
-    /// Adds the changes of names that are written in other ways.
+    /// Writes the names of changes in the ways in which they are subscribed to.
     fn spell(&self, changes: &mut Vec<Change<K>>) {
-        let spelt = |change: &Change<K>| {
-            let kind = change.kind;
-            let names = self.spellings.get(&(kind, change.name.clone())).into_iter().flatten();
-            let others = names.filter(|name| **name != change.name);
-            others.map(move |name| Change { kind, name: name.clone() }).collect::<Vec<_>>()
-        };
-        let more: Vec<_> = changes.iter().flat_map(spelt).collect();
-        changes.extend(more);
+        let mut spelt = Vec::new();
+        changes.retain(|Change { kind, name }| {
+            let Some(spellings) = self.spellings.get(&(*kind, name.clone())) else { return true };
+            spelt.extend(spellings.iter().map(|name| Change { kind: *kind, name: name.clone() }));
+            false
+        });
+        changes.append(&mut spelt);
     }
 
     /// Tells the disk cache what changed; whether that is new to it.
