@@ -84,6 +84,34 @@ async fn a_refused_version_is_named_where_the_one_before_fails() {
     assert!(!why.contains("is kept"), "it is over: {why}");
 }
 
+/// Whether there is one before it, and whether that may be used.
+#[tokio::test(start_paused = true)]
+async fn of_a_refused_version_it_is_told_what_is_in_force_instead() {
+    let mut bad = cluster("echo");
+    bad.lb_policy = 99;
+    for (first, fail, expected) in [
+        (cluster("echo"), false, "resource refused; the version before it stays in force"),
+        (bad.clone(), false, "resource refused; none is in force"),
+        (cluster("echo"), true, "resource refused; none is in force"),
+    ] {
+        let (log, _guard) = Lines::capture();
+        let (world, _backends) = World::with_backends(&["10.0.0.1:80"]);
+        let _server = world.control.serve_on(world.net.listen(CONTROL_PLANE));
+        world.control.set([any(&first)]);
+        let mut bootstrap = Bootstrap::new(CONTROL_PLANE, Node::default()).unwrap();
+        bootstrap.servers[0].features.fail_on_data_errors = fail;
+        let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).build().unwrap();
+        let channel = Channel::new(&mesh, TARGET).unwrap();
+        let _ = call(&channel).await;
+        world.control.set([any(&bad)]);
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(call(&channel).await.is_ok(), expected.contains("before"));
+        let lines = log.take();
+        let told: Vec<_> = lines.iter().filter(|line| line.contains("refused")).collect();
+        assert!(told.len() == 1 && told[0].contains(expected), "{expected}: {told:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_control_plane_reports_is_told_once_and_named_where_it_matters() {
     let (log, _guard) = Lines::capture();

@@ -196,7 +196,11 @@ impl Driver {
                 // A control plane that sends one bad version after the other fills no log.
                 match self.troubled.insert(key, reason.into()) {
                     None => {
-                        tracing::warn!(kind, %name, reason, "{what}; the version before it stays in force");
+                        let instead = match entry.present() {
+                            Some(_) => "the version before it stays in force",
+                            None => "none is in force",
+                        };
+                        tracing::warn!(kind, %name, reason, "{what}; {instead}");
                     }
                     Some(before) if *before != *reason => {
                         tracing::debug!(kind, %name, reason, "{what}, for another reason");

@@ -21,7 +21,8 @@ pub enum Event {
     ControlPlaneChanged(Arc<str>),
     /// No control plane has answered yet, so this many resources of the disk cache are in force.
     FromDisk(usize),
-    /// A resource was refused; the version before it stays in force.
+    /// A resource was refused; the version before it stays in force if there is one, unless `fail_on_data_errors` forbids
+    /// it.
     Rejected {
         /// The kind of the resource.
         kind: &'static str,

@@ -11,7 +11,8 @@ use std::time::SystemTime;
 pub struct Entry<V> {
     /// The resource, or why there is none.
     pub state: State<V>,
-    /// Why the newest version was refused; the version before it stays in force.
+    /// Why the newest version was refused; the version before it stays in force if there is one, unless
+    /// `fail_on_data_errors` forbids it.
     pub rejection: Option<Rejection>,
     /// What the control plane says is wrong with it; if it is present it stays in force all the same.
     pub error: Option<Reported>,
