@@ -7,13 +7,14 @@ use mesh_core::telemetry::metrics::CLUSTER_RETRIES;
 use mesh_core::{Mesh, mesh};
 use mesh_proto::ads::Any;
 use mesh_proto::envoy::config::cluster::v3 as proto;
+use mesh_proto::envoy::config::listener::v3::{ApiListener, Listener};
 use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
 use mesh_testkit::ads::{Resources, Server};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
 use mesh_testkit::log::Lines;
-use mesh_testkit::net::{Listener, VirtualNet};
+use mesh_testkit::net::{Listener as Socket, VirtualNet};
 use mesh_testkit::resources::{any, assignment, cluster, listener, route, routes};
 use mesh_testkit::world::{CONTROL_PLANE as FIRST, TARGET, World};
 use mesh_tonic::Channel;
@@ -89,13 +90,13 @@ async fn another_control_plane_takes_over_and_hands_back_without_a_failed_call()
     world.net.refuse(FIRST);
     sleep(Duration::from_secs(30)).await;
     assert_eq!(second.streams(), 0, "everything needed is known");
-    let error = mesh.published().load().control_plane_error.clone().unwrap();
+    let error = mesh.published().load().outages.of(TARGET).cloned().unwrap();
     assert!(error.contains(FIRST) && error.contains("refused"), "{error}");
 
     // Something that is not known makes the second one be asked.
     assert_eq!(call(&mesh, "xds:///other:80", Duration::from_secs(5)).await.unwrap(), BACKENDS[1]);
     assert_eq!(second.streams(), 1);
-    assert_eq!(mesh.published().load().control_plane_error, None);
+    assert_eq!(mesh.published().load().outages.of(TARGET), None);
     let taken_over = mesh.clock().now();
     sleep(Duration::from_secs(5)).await;
     assert_eq!(
@@ -154,7 +155,7 @@ enum Fault {
 /// Lets the first control plane misbehave; what is returned has to be kept.
 fn misbehave(net: &VirtualNet, fault: Fault) -> Option<Server> {
     use tokio::io::AsyncWriteExt;
-    let each = |mut listener: Listener, noise: &'static [u8]| {
+    let each = |mut listener: Socket, noise: &'static [u8]| {
         tokio::spawn(async move {
             while let Ok(mut io) = listener.accept().await {
                 // It may be gone already.
@@ -338,7 +339,7 @@ async fn streams_that_end_now_and_then_are_not_noticed() {
         world.cluster("echo", &BACKENDS[round % 2..]);
         sleep(Duration::from_secs(1)).await;
         assert_eq!(world.control.streams(), 1, "it is back at once");
-        assert_eq!(mesh.published().load().control_plane_error, None);
+        assert_eq!(mesh.published().load().outages.of(TARGET), None);
     }
     let record = load.finish().await;
     assert!(record.failures.is_empty(), "{:?}", record.failures);
@@ -566,6 +567,99 @@ async fn authorities_have_control_planes_and_names_of_their_own() {
     let report = mesh.report().await.unwrap();
     assert_eq!(report.control_plane.unwrap().source, FIRST);
     assert_eq!(report.authorities.iter().map(|plane| &*plane.source).collect::<Vec<_>>(), [SECOND]);
+}
+
+fn with_authority(servers: &str) -> Bootstrap {
+    bootstrap(&[FIRST], &format!(r#", "authorities": {{"a": {{{servers}}}}}"#))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_is_away_is_blamed_for_its_own_names_alone() {
+    let server = format!(
+        r#""xds_servers": [{{"server_uri": "{SECOND}", "channel_creds": [{{"type": "insecure"}}]}}]"#
+    );
+    let limit = Duration::from_secs(5);
+    for (away, there) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let (world, mut backends) = World::with_backends(&BACKENDS[..1]);
+        let name = |kind: &str| format!("xdstp://a/envoy.config.{kind}/svc:80");
+        let (group, endpoints) = (name("cluster.v3.Cluster"), name("endpoint.v3.ClusterLoadAssignment"));
+        let mut eds_cluster = cluster(&group);
+        if let Some(config) = &mut eds_cluster.eds_cluster_config {
+            config.service_name = endpoints.clone();
+        }
+        world.control.set([
+            any(&listener(&name("listener.v3.Listener"), &name("route.v3.RouteConfiguration"))),
+            any(&routes(&name("route.v3.RouteConfiguration"), "svc:80", vec![route("/", &[(&group, 1)])])),
+            any(&eds_cluster),
+            any(&assignment(&endpoints, &BACKENDS[..1])),
+        ]);
+        world.net.refuse(away);
+        let _server = world.control.serve_on(world.net.listen(there));
+        let mesh = Mesh::builder().bootstrap(with_authority(&server)).dialer(world.net.dialer()).build();
+        let mesh = mesh.unwrap();
+        let mut targets = [TARGET, "xds://a/svc:80"];
+        if away == FIRST {
+            targets.reverse();
+        }
+        let [good, lost] = targets;
+        let why = call(&mesh, lost, limit).await.unwrap_err();
+        assert!(why.message().contains(&format!("the control plane: {away}: connection refused")), "{why}");
+
+        call(&mesh, good, limit).await.unwrap();
+        world.net.refuse(BACKENDS[0]);
+        backends.remove(0).kill();
+        let why = call(&mesh, good, limit).await.unwrap_err();
+        assert!(why.message().contains("connection refused") && !why.message().contains(away), "{why}");
+    }
+}
+
+/// However often a name is written in other ways than the one that is asked for.
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_a_name_is_told_once_and_as_it_was_written() {
+    let (log, _guard) = Lines::capture();
+    let world = World::default();
+    let _server = world.control.serve_on(world.net.listen(FIRST));
+    let template = r#""client_listener_resource_name_template": "xdstp://a/envoy.config.listener.v3.Listener/%s?b=2&a=1""#;
+    let mesh =
+        Mesh::builder().bootstrap(with_authority(template)).dialer(world.net.dialer()).build().unwrap();
+    let mut events = mesh.events();
+    let wrong = ApiListener { api_listener: Some(pack_any(cluster("x"))) };
+    let of = |context: &str| format!("xdstp://a/envoy.config.listener.v3.Listener/svc:80?{context}");
+    let refused = Listener { api_listener: Some(wrong), ..listener(&of("a=1&b=2"), "r") };
+    for _ in 0..2 {
+        world.control.set([any(&refused)]);
+        let why = call(&mesh, "xds://a/svc:80", Duration::from_secs(5)).await.unwrap_err();
+        assert!(why.message().contains("was refused"), "{why}");
+        let lines = log.take();
+        let told: Vec<_> = lines.iter().filter(|line| line.contains("svc:80")).collect();
+        assert!(told.len() == 1 && told[0].contains("b=2&a=1"), "{told:?}");
+        let refusals = drain(&mut events).into_iter().filter_map(|event| match event {
+            Event::Rejected { name, .. } => Some(name.to_string()),
+            _ => None,
+        });
+        assert_eq!(refusals.collect::<Vec<_>>(), [of("b=2&a=1")]);
+        // Nobody wants it any more, and then somebody does again.
+        sleep(Duration::from_secs(5)).await;
+        let _ = log.take();
+    }
+}
+
+/// There is nobody else to ask.
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_in_the_process_answers_for_every_authority() {
+    let (world, _backends) = World::with_backends(&BACKENDS[..1]);
+    let name = |kind: &str, context: &str| format!("xdstp://any/envoy.config.{kind}/c{context}");
+    let (group, endpoints) =
+        (name("cluster.v3.Cluster", "?a=1&b=2"), name("endpoint.v3.ClusterLoadAssignment", ""));
+    let mut eds_cluster = cluster(&group);
+    if let Some(config) = &mut eds_cluster.eds_cluster_config {
+        config.service_name = endpoints.clone();
+    }
+    world.control.set([any(&eds_cluster), any(&assignment(&endpoints, &BACKENDS[..1]))]);
+    world.route(&name("cluster.v3.Cluster", "?b=2&a=1"));
+    let mesh = world.mesh().unwrap();
+    let answer = call(&mesh, TARGET, Duration::from_secs(5)).await;
+    assert_eq!(answer.as_deref().ok(), Some(BACKENDS[0]), "{answer:?}");
 }
 
 /// The names of the clusters that are in use, each as often as it is.

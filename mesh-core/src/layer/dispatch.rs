@@ -219,7 +219,7 @@ fn unconfigured(cx: &CallContext) -> Error {
 
 /// Adds to an error, if the control plane cannot be reached, that it cannot.
 fn blame_control_plane(cx: &CallContext, error: Error) -> Error {
-    match &cx.target.published().load().control_plane_error {
+    match cx.target.published().load().outage(cx.target.spec(), Some(&cx.cluster.cluster.name)) {
         Some(reason) => error.with_note(&format!("the control plane: {reason}")),
         None => error,
     }

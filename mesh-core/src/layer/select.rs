@@ -244,7 +244,7 @@ impl<D: Dialect> Start<D> {
             }
         };
         let error = error.with_target(&self.target.spec().name);
-        match &self.target.published().load().control_plane_error {
+        match self.target.published().load().outage(self.target.spec(), None) {
             Some(reason) => error.with_source(format!("the control plane: {reason}")),
             None => error,
         }

@@ -24,6 +24,7 @@ use crate::slots::Slots;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
 use crate::xds::name::is_federated;
+use crate::xds::outages::Outages;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub(super) struct Assembler {
     number: u64,
     /// Whether the next snapshot differs from the last.
     changed: bool,
-    control_plane_error: Option<Arc<str>>,
+    outages: Outages,
 }
 
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl Assembler {
             statics,
             number: 0,
             changed: false,
-            control_plane_error: None,
+            outages: Outages::default(),
         }
     }
 
@@ -190,9 +191,9 @@ impl Assembler {
             }
         }
         self.changed |= self.clusters.sweep(now);
-        let error = client.and_then(Client::error);
-        self.changed |= self.control_plane_error.as_ref() != error;
-        self.control_plane_error = error.cloned();
+        let outages = client.map(Client::outages).unwrap_or_default();
+        self.changed |= self.outages != outages;
+        self.outages = outages;
     }
 
     /// Takes note of the listeners that are not what they were.
@@ -384,7 +385,7 @@ impl Assembler {
         self.number += 1;
         Some(Snapshot {
             number: self.number,
-            control_plane_error: self.control_plane_error.clone(),
+            outages: self.outages.clone(),
             closed: false,
             targets: self.views.clone(),
             clusters: self.clusters.views(),

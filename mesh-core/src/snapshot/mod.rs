@@ -29,6 +29,7 @@ use crate::cluster::ClusterView;
 use crate::error::Failure;
 use crate::route::{ClusterIndex, RouteTable};
 use crate::slots::Slots;
+use crate::xds::outages::Outages;
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +40,8 @@ use tokio::sync::Notify;
 pub struct Snapshot {
     /// Counts the snapshots.
     pub number: u64,
-    /// Why the control plane cannot be reached, while it cannot.
-    pub control_plane_error: Option<Arc<str>>,
+    /// Which names cannot be asked for at present.
+    pub outages: Outages,
     /// Whether the mesh is closed.
     pub closed: bool,
     targets: Slots<Arc<TargetView>>,
@@ -97,6 +98,19 @@ impl Snapshot {
     #[must_use]
     pub fn cluster(&self, index: ClusterIndex) -> Option<&Arc<ClusterView>> {
         self.clusters.get(index.0)
+    }
+
+    /// Why those control planes cannot be reached that have what a target lacks, if they cannot: its listener, or this
+    /// cluster.
+    #[must_use]
+    pub fn outage(&self, spec: &TargetSpec, cluster: Option<&str>) -> Option<&Arc<str>> {
+        let listener = match &spec.origin {
+            Origin::ControlPlane { listener, .. } => &**listener,
+            // Whatever its name.
+            Origin::Sidecar { .. } => "",
+            Origin::Static(_) => return None,
+        };
+        self.outages.of(cluster.unwrap_or(listener))
     }
 
     /// Every cluster.

@@ -10,6 +10,7 @@ use super::link::Source;
 use super::load_counts::ClusterCounts;
 use super::loads::Loads;
 use super::name::{canonical, is_federated};
+use super::outages::Outages;
 use super::server_status::ServerStatus;
 use super::session::Change;
 use crate::bootstrap::Node;
@@ -219,10 +220,10 @@ impl<K: ResourceKind> Client<K> {
         self.loads.update(&told);
     }
 
-    /// Why no control plane can be reached, if none can.
+    /// What cannot be asked for at present.
     #[must_use]
-    pub fn error(&self) -> Option<&Arc<str>> {
-        self.groups.iter().find_map(Group::error)
+    pub fn outages(&self) -> Outages {
+        self.directory.outages(self.groups.iter().map(Group::error))
     }
 
     /// How it goes with the control planes.

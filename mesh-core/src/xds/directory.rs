@@ -6,6 +6,7 @@ use super::in_process::ControlPlane;
 use super::kind::ResourceKind;
 use super::link::Source;
 use super::name::{FederatedName, is_federated};
+use super::outages::Outages;
 use crate::bootstrap::{Bootstrap, Node, Server};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Servers {
 pub struct Directory {
     groups: Vec<Servers>,
     authorities: BTreeMap<String, usize>,
+    /// Whether the first group answers for every other authority as well.
+    everyone: bool,
 }
 
 /// Why nobody answers for a name.
@@ -63,14 +66,14 @@ impl Directory {
             sources: servers.iter().cloned().map(Source::Server).collect(),
             eager,
         };
-        Self { groups: known.into_iter().map(servers).collect(), authorities }
+        Self { groups: known.into_iter().map(servers).collect(), authorities, everyone: false }
     }
 
-    /// One control plane in this process answers for every name.
+    /// One control plane in this process answers for every name, whatever its authority.
     #[must_use]
     pub fn in_process(control_plane: Arc<dyn ControlPlane>) -> Self {
         let servers = Servers { sources: vec![Source::InProcess(control_plane)], eager: false };
-        Self { groups: vec![servers], authorities: BTreeMap::new() }
+        Self { groups: vec![servers], authorities: BTreeMap::new(), everyone: true }
     }
 
     /// The control planes.
@@ -121,6 +124,19 @@ impl Directory {
         self.authorities.iter().filter(move |(_, index)| **index == group).map(|(name, _)| name.as_str())
     }
 
+    /// What cannot be asked for, given why each group cannot be reached that cannot.
+    pub(super) fn outages<'a>(&self, errors: impl Iterator<Item = Option<&'a Arc<str>>>) -> Outages {
+        let mut outages = Outages::default();
+        for (group, reason) in errors.enumerate() {
+            let Some(reason) = reason else { continue };
+            if group == DEFAULT {
+                outages.add_plain(reason, self.everyone);
+            }
+            self.authorities(group).for_each(|authority| outages.add(authority, reason));
+        }
+        outages
+    }
+
     /// The group that answers for a name.
     pub(super) fn find<K: ResourceKind>(&self, kind: K, name: &str) -> Result<usize, Misnamed> {
         if !is_federated(name) {
@@ -130,7 +146,8 @@ impl Directory {
         if kind.type_name() != name.kind {
             return Err(Misnamed::OtherKind);
         }
-        self.authorities.get(name.authority).copied().ok_or(Misnamed::UnknownAuthority)
+        let others = self.everyone.then_some(DEFAULT);
+        self.authorities.get(name.authority).copied().or(others).ok_or(Misnamed::UnknownAuthority)
     }
 }
 

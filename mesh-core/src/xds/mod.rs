@@ -46,6 +46,7 @@ mod loads;
 mod model;
 mod nack;
 pub mod name;
+pub mod outages;
 #[cfg(test)]
 mod property_tests;
 pub mod server_status;
