@@ -264,6 +264,7 @@ fn disk() -> BTreeSet<Vec<u8>> {
         type_url: answer.kind.type_url().to_owned(),
         name: answer.name.clone(),
         resource: answer.bytes.clone(),
+        expires: 0,
     };
     let write = |(index, Response { answers, .. }): (usize, &Response)| {
         let records = answers.iter().map(record).collect();

@@ -1,16 +1,19 @@
 //! Several control planes, and all that can go wrong with one: calls go on, in memory and in virtual time.
 
 use mesh_core::bootstrap::{Bootstrap, DiskCache};
+use mesh_core::clock::Clock;
 use mesh_core::net::{Address, Connect, ConnectFuture, Dialer};
 use mesh_core::telemetry::events::Event;
 use mesh_core::telemetry::metrics::CLUSTER_RETRIES;
+use mesh_core::xds::directory::Directory;
+use mesh_core::xds::disk_format::{Record, encode};
 use mesh_core::{Mesh, mesh};
 use mesh_proto::ads::Any;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::config::listener::v3::{ApiListener, Listener};
 use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
-use mesh_testkit::ads::{Resources, Server};
+use mesh_testkit::ads::{Resources, Server, name_of};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
 use mesh_testkit::log::Lines;
@@ -21,7 +24,7 @@ use mesh_tonic::Channel;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -450,6 +453,38 @@ async fn a_process_starts_from_disk_and_moves_on_when_a_control_plane_is_back() 
     until(async || call(&mesh, TARGET, Duration::from_secs(30)).await.is_err()).await;
     let status = call(&mesh, TARGET, Duration::from_secs(30)).await.unwrap_err();
     assert!(status.message().contains("Listener echo:80"), "{status}");
+}
+
+/// However long the process was down.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_disk_lives_no_longer_than_the_control_plane_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, _backends) = World::with_backends(&BACKENDS[..1]);
+    world.net.refuse(FIRST);
+    let bootstrap = bootstrap(&[FIRST], "");
+    let origin = Directory::new(&bootstrap).fingerprint(&bootstrap.node);
+    let today = Clock::system().wall().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    for (name, expires, lives) in [("for long", today + 60_000, true), ("over", today - 1000, false)] {
+        let cache = DiskCache::new(folder.path().join(name));
+        let record = |any: Any| {
+            let (name, resource) = (name_of(&any), any.value.clone());
+            Record { type_url: any.type_url, name, resource, expires }
+        };
+        let records: Vec<_> = service("echo", &BACKENDS[..1]).into_iter().map(record).collect();
+        std::fs::write(&cache.path, encode(&origin, 1, &records)).unwrap();
+        let mesh = builder(&world.net, &[FIRST]).disk_cache(cache).build().unwrap();
+        let _kept = Channel::new(&mesh, TARGET).unwrap();
+        let outcome = call(&mesh, TARGET, Duration::from_secs(5)).await;
+        assert_eq!(outcome.is_ok(), lives, "{name}: {outcome:?}");
+        if lives {
+            sleep(Duration::from_secs(60)).await;
+            let why = call(&mesh, TARGET, Duration::from_secs(5)).await.unwrap_err();
+            let expected = "is out of date: the control plane did not renew it within its time to live";
+            assert!(why.message().contains(expected), "{why}");
+        } else {
+            assert_eq!(mesh.report().await.unwrap().control_plane.unwrap().from_disk, 0);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,7 +173,7 @@ impl<K: ResourceKind> Client<K> {
         let Some(disk) = self.disk.as_ref().filter(|_| !group.has_answered()) else { return };
         let (local, now) = (&self.local, self.environment.clock.now());
         disk.all(kind).filter(|(name, _)| !is_federated(name)).for_each(|(name, record)| {
-            restore(group, local, kind, name, record, now);
+            restore(group, local, kind, name, record, disk.expires(record), now);
         });
     }
 
@@ -197,7 +197,7 @@ impl<K: ResourceKind> Client<K> {
         let now = self.environment.clock.now();
         for name in added {
             if let Some(record) = disk.get(kind, name) {
-                restore(group, &self.local, kind, name, record, now);
+                restore(group, &self.local, kind, name, record, disk.expires(record), now);
             }
         }
     }
@@ -273,7 +273,7 @@ impl<K: ResourceKind> Client<K> {
         self.write = None;
         let now = self.environment.clock.now();
         if let Some(mut disk) = self.disk.take() {
-            disk.write(now, |kind: K, name| self.get(kind, name).is_some());
+            disk.write(now, |kind: K, name| self.get(kind, name));
             self.disk = Some(disk);
         }
     }
@@ -305,10 +305,10 @@ impl<K: ResourceKind> Client<K> {
     }
 }
 
-/// However it ends, what changed last is written.
+/// However it ends, what changed last is written, and until when the rest lives.
 impl<K: ResourceKind> Drop for Client<K> {
     fn drop(&mut self) {
-        if self.write.is_some() {
+        if self.write.is_some() || self.disk.as_ref().is_some_and(Disk::any_expires) {
             self.write();
         }
     }
@@ -321,12 +321,16 @@ fn restore<K: ResourceKind>(
     kind: K,
     name: &str,
     record: &Record,
+    expires: Option<Instant>,
     now: Instant,
 ) {
     let bytes = record.resource.clone();
     match kind.decode_for(local, name, &bytes, None) {
         // No control plane has sent it, so it has no version.
-        Ok(value) => group.preload(kind, name, Present { value, bytes, version: "".into(), since: now }),
+        Ok(value) => {
+            let present = Present { value, bytes, version: "".into(), since: now };
+            group.preload(kind, name, present, expires);
+        }
         Err(reason) => tracing::warn!(%name, reason, "a resource of the disk cache is refused"),
     }
 }

@@ -9,12 +9,12 @@ use super::disk_file::{Selection, claim, keep, load, sweep};
 use super::disk_format::{self, Record, Room};
 use super::kind::ResourceKind;
 use crate::bootstrap::{DiskCache, Node};
-use crate::clock::Instant;
+use crate::clock::{Clock, Instant};
 use crate::net::Environment;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// What changes within this time is written together.
@@ -34,6 +34,7 @@ pub struct Disk {
     origin: String,
     /// When they were written last.
     written: Option<Instant>,
+    clock: Clock,
     writes: watch::Sender<Selection>,
 }
 
@@ -67,7 +68,9 @@ impl Disk {
         let refused = claim(&config.path).is_err();
         let keep = keep(config, origin.clone(), latest, environment.clone(), refused);
         environment.tasks.spawn_to_finish(keep);
-        let mut disk = Self { records: BTreeMap::new(), bytes: 0, max_bytes, origin, written: None, writes };
+        let clock = environment.clock.clone();
+        let mut disk =
+            Self { records: BTreeMap::new(), bytes: 0, max_bytes, origin, written: None, clock, writes };
         for mut record in records {
             let Some(kind) = K::from_type_url(&record.type_url) else { continue };
             // A copy, because a slice would keep the whole file in memory.
@@ -96,14 +99,46 @@ impl Disk {
         self.written.map_or(soon, |written| soon.max(written + DISK_WRITE_DELAY + pause))
     }
 
+    /// A resource whose time to live has not ended.
     pub(super) fn get<K: ResourceKind>(&self, kind: K, name: &str) -> Option<&Record> {
+        let record = self.record(kind, name)?;
+        (!is_over(record, self.today())).then_some(record)
+    }
+
+    /// Every resource of a kind whose time to live has not ended, and its name.
+    pub(super) fn all<K: ResourceKind>(&self, kind: K) -> impl Iterator<Item = (&str, &Record)> {
+        let today = self.today();
+        let of_kind = self.records.iter().filter(move |((url, _), _)| *url == kind.type_url());
+        let there = of_kind.filter(move |(_, record)| !is_over(record, today));
+        there.map(|((_, name), record)| (&**name, &**record))
+    }
+
+    fn record<K: ResourceKind>(&self, kind: K, name: &str) -> Option<&Record> {
         self.records.get(&(kind.type_url(), name.to_owned())).map(|record| &**record)
     }
 
-    /// Every resource of a kind, and its name.
-    pub(super) fn all<K: ResourceKind>(&self, kind: K) -> impl Iterator<Item = (&str, &Record)> {
-        let of_kind = self.records.iter().filter(move |((url, _), _)| *url == kind.type_url());
-        of_kind.map(|((_, name), record)| (&**name, &**record))
+    /// When the time to live of a resource ends, if it does.
+    pub(super) fn expires(&self, record: &Record) -> Option<Instant> {
+        let left = Duration::from_millis(record.expires.saturating_sub(self.today()));
+        if record.expires == 0 { None } else { self.clock.now().checked_add(left) }
+    }
+
+    /// The same of what is in force, as a record has it.
+    fn date<V>(&self, entry: &Entry<V>) -> u64 {
+        let Some(expires) = entry.expires else { return 0 };
+        let left = expires.saturating_duration_since(self.clock.now());
+        self.clock.wall().checked_add(left).map_or(0, millis)
+    }
+
+    /// The present, as records have it.
+    fn today(&self) -> u64 {
+        millis(self.clock.wall())
+    }
+
+    /// Whether the time to live of any resource may have been renewed since it was written: that alone is no reason to
+    /// write it again while the process runs.
+    pub(super) fn any_expires(&self) -> bool {
+        self.records.values().any(|record| record.expires != 0)
     }
 
     /// A resource is gone; whether that is new.
@@ -115,13 +150,17 @@ impl Disk {
     pub(super) fn hear<K: ResourceKind>(&mut self, kind: K, name: &str, entry: &Entry<K::Value>) -> bool {
         match &entry.state {
             State::Present(present) => {
-                if self.get(kind, name).is_some_and(|before| before.resource == present.bytes) {
+                let same = |before: &Record| {
+                    before.resource == present.bytes && (before.expires == 0) == entry.expires.is_none()
+                };
+                if self.record(kind, name).is_some_and(same) {
                     return false;
                 }
                 let record = Record {
                     type_url: kind.type_url().to_owned(),
                     name: name.to_owned(),
                     resource: present.bytes.clone(),
+                    expires: self.date(entry),
                 };
                 self.insert(kind, record);
                 true
@@ -135,11 +174,17 @@ impl Disk {
         }
     }
 
-    /// Writes what is known. Where room is short, what is not in use makes way.
-    pub(super) fn write<K: ResourceKind>(&mut self, now: Instant, in_use: impl Fn(K, &str) -> bool) {
+    /// Writes what is known. Where room is short, what is not in use makes way: what is has an entry.
+    pub(super) fn write<'a, K: ResourceKind>(
+        &mut self,
+        now: Instant,
+        entry: impl Fn(K, &str) -> Option<&'a Entry<K::Value>>,
+    ) {
         self.written = Some(now);
+        self.renew(&entry);
+        let today = self.today();
         let uses = |record: &Record| {
-            K::from_type_url(&record.type_url).is_some_and(|kind| in_use(kind, &record.name))
+            K::from_type_url(&record.type_url).is_some_and(|kind| entry(kind, &record.name).is_some())
         };
         let mut room = Room::new(self.max_bytes, &self.origin);
         let mut selection = Selection::default();
@@ -154,7 +199,7 @@ impl Disk {
             if uses(record) {
                 return true;
             }
-            let fits = room.take(record);
+            let fits = !is_over(record, today) && room.take(record);
             match fits {
                 true => selection.records.push(record.clone()),
                 false => *bytes -= disk_format::size(record),
@@ -163,6 +208,32 @@ impl Disk {
         });
         self.writes.send_replace(selection);
     }
+
+    /// Learns until when what is in force lives now.
+    fn renew<'a, K: ResourceKind>(&mut self, entry: impl Fn(K, &str) -> Option<&'a Entry<K::Value>>) {
+        let mut renewed = Vec::new();
+        for record in self.records.values() {
+            let Some(kind) = K::from_type_url(&record.type_url) else { continue };
+            let Some(entry) = entry(kind, &record.name).filter(|entry| entry.present().is_some()) else {
+                continue;
+            };
+            if entry.expires.is_some() || record.expires != 0 {
+                renewed.push((kind, Record { expires: self.date(entry), ..Record::clone(record) }));
+            }
+        }
+        renewed.into_iter().for_each(|(kind, record)| self.insert(kind, record));
+    }
+}
+
+/// Whether the time to live of a record ended by `today`.
+fn is_over(record: &Record, today: u64) -> bool {
+    record.expires != 0 && record.expires <= today
+}
+
+/// Milliseconds since 1970.
+fn millis(date: SystemTime) -> u64 {
+    let since = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::fmt;
 /// How the file begins.
 pub(super) const MAGIC: [u8; 8] = *b"mesh-xds";
 /// The version of the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Magic, format, length of the content, checksum of the content.
 pub(super) const HEADER: usize = 8 + 4 + 8 + 8;
 
@@ -23,6 +23,9 @@ pub struct Record {
     /// The resource, as it came over the wire.
     #[prost(bytes = "bytes", tag = "3")]
     pub resource: Bytes,
+    /// When its time to live ends, in milliseconds since 1970; 0 if it lives for ever.
+    #[prost(uint64, tag = "4")]
+    pub expires: u64,
 }
 
 /// What the file holds.
@@ -164,6 +167,7 @@ mod tests {
             type_url: "type.googleapis.com/t".to_owned(),
             name: format!("name-{index}"),
             resource: Bytes::from(vec![index as u8; 100]),
+            expires: index as u64,
         };
         Content { origin: "here".to_owned(), written: 7, records: (0..records).map(record).collect() }
     }
@@ -201,8 +205,8 @@ mod tests {
             ("another magic", changed(0, b'M'), Unusable::Foreign),
             ("only the magic", good[..8].to_vec(), Unusable::Length),
             ("only a part of the header", good[..20].to_vec(), Unusable::Length),
-            ("an earlier format", changed(11, 1), Unusable::Format(1)),
-            ("a later format", changed(11, 3), Unusable::Format(3)),
+            ("an earlier format", changed(11, 2), Unusable::Format(2)),
+            ("a later format", changed(11, 4), Unusable::Format(4)),
             ("one byte short", good[..good.len() - 1].to_vec(), Unusable::Length),
             ("one byte more", [&good[..], &[0]].concat(), Unusable::Length),
             ("a wrong length", changed(12, 1), Unusable::Length),

@@ -12,7 +12,7 @@ use super::server_status::ServerStatus;
 use super::session::{Change, Session};
 use super::upstream::{Step, Upstream};
 use crate::bootstrap::Node;
-use crate::clock::Timer;
+use crate::clock::{Instant, Timer};
 use crate::net::Environment;
 use crate::telemetry::events::Event;
 use std::collections::BTreeSet;
@@ -155,9 +155,15 @@ impl<K: ResourceKind> Group<K> {
         !self.everything.is_empty() || self.wanted.iter().any(|names| !names.is_empty())
     }
 
-    /// Puts a resource in force until a control plane says something about it.
-    pub(super) fn preload(&mut self, kind: K, name: &str, resource: Present<K::Value>) {
-        self.upstreams[self.fallback.active()].session.preload(kind, name, resource, None);
+    /// Puts a resource in force until a control plane says something about it, or its time to live ends.
+    pub(super) fn preload(
+        &mut self,
+        kind: K,
+        name: &str,
+        resource: Present<K::Value>,
+        expires: Option<Instant>,
+    ) {
+        self.upstreams[self.fallback.active()].session.preload(kind, name, resource, expires);
     }
 
     /// Moves on until something happens that matters outside; what changed is added to `changes`.
