@@ -1,6 +1,9 @@
 //! Clusters whose endpoints come from DNS, from other clusters, or from what callers mean.
 
 use mesh_core::clock::now;
+use mesh_core::cluster::ClusterState;
+use mesh_core::cluster::dns::MAX_CONCURRENT_LOOKUPS;
+use mesh_core::net::{Address, Connect, ConnectFuture, Dialer, ResolveFuture};
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
@@ -11,6 +14,8 @@ use mesh_testkit::resources::{any, assignment, cluster, duration, route};
 use mesh_testkit::world::{TARGET, World};
 use mesh_tonic::Channel;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -127,6 +132,58 @@ async fn a_name_that_cannot_be_looked_up_is_named() {
     world.net.name("nowhere.example", &[ip("10.0.0.1")]);
     sleep(Duration::from_secs(40)).await;
     assert_eq!(who(&channel).await.unwrap(), "10.0.0.1:80", "it is tried again");
+}
+
+/// A network with a slow resolver, which counts.
+#[derive(Clone)]
+struct Slow {
+    world: World,
+    lookups: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Connect for Slow {
+    fn connect(&self, address: &Address) -> ConnectFuture {
+        self.world.net.connect(address)
+    }
+
+    fn resolve(&self, _: &str) -> ResolveFuture {
+        let Self { lookups, most, .. } = self.clone();
+        Box::pin(async move {
+            most.fetch_max(lookups.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(Duration::from_secs(1)).await;
+            lookups.fetch_sub(1, Ordering::SeqCst);
+            Ok(vec![ip("10.0.0.1")])
+        })
+    }
+}
+
+/// Nor does each answer cost as much as all do.
+#[tokio::test(start_paused = true)]
+async fn many_names_are_looked_up_a_few_at_a_time() {
+    const NAMES: usize = 3 * MAX_CONCURRENT_LOOKUPS;
+    let world = World::default();
+    let _backend = world.backend("10.0.0.1:80");
+    let names: Vec<_> = (0..NAMES).map(|number| format!("c{number}")).collect();
+    let kind = proto::cluster::DiscoveryType::StrictDns;
+    world.control.set(names.iter().map(|name| any(&by_name(name, kind, &[&format!("{name}.example:80")]))));
+    let weights: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    world.routes(vec![route("/", &weights)]);
+    let slow = Slow { world: world.clone(), lookups: Arc::default(), most: Arc::default() };
+    let mesh = world.builder().dialer(Dialer::custom(slow.clone())).build().unwrap();
+    let channel = Channel::new(&mesh, TARGET).unwrap();
+    who(&channel).await.unwrap();
+    sleep(Duration::from_millis(3500)).await;
+    assert_eq!(slow.most.load(Ordering::SeqCst), MAX_CONCURRENT_LOOKUPS);
+    let snapshot = mesh.published().load();
+    assert_eq!(snapshot.clusters().count(), NAMES);
+    assert!(snapshot.clusters().all(|view| matches!(view.state, ClusterState::Ready { .. })));
+    let snapshots = snapshot.number;
+    assert!(snapshots < 20, "{snapshots}");
+    for _ in 0..100 {
+        who(&channel).await.unwrap();
+    }
+    assert_eq!(slow.most.load(Ordering::SeqCst), MAX_CONCURRENT_LOOKUPS);
 }
 
 #[tokio::test(start_paused = true)]

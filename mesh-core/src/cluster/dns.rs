@@ -5,7 +5,7 @@
 
 use crate::clock::Instant;
 use crate::policy::backoff::Backoff;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,20 @@ pub const DNS_FAILURE_BACKOFF: Backoff =
 /// and a resolver that many share. Envoy refuses what is not above a millisecond.
 pub const MIN_DNS_REFRESH: Duration = Duration::from_millis(100);
 
+/// Names that are looked up at the same time: each occupies a thread of those that also read files, and a name that waits for
+/// one must not be taken for one that nobody answers for.
+pub const MAX_CONCURRENT_LOOKUPS: usize = 64;
+
 /// The names that somebody needs. Whoever does is known by a number.
 #[derive(Debug, Default)]
 pub struct DnsNames {
     names: BTreeMap<Arc<str>, Name>,
+    /// When to look up which.
+    queue: Queue,
 }
+
+/// What is due when, soonest first.
+type Queue = BTreeSet<(Instant, Arc<str>)>;
 
 #[derive(Debug)]
 struct Name {
@@ -53,26 +62,31 @@ impl DnsNames {
     /// Has `host` looked up for `user`, at once if it is new and from then on every `refresh`, but not oftener than every
     /// [`MIN_DNS_REFRESH`]. The shortest that a present user asks for counts.
     pub fn want(&mut self, host: &Arc<str>, user: usize, refresh: Duration, now: Instant) {
-        let name = self.names.entry(host.clone()).or_insert_with(|| Name {
-            users: BTreeMap::new(),
-            heard: None,
-            due: Some(now),
-            failures: 0,
-            addresses: None,
-            error: None,
+        let name = self.names.entry(host.clone()).or_insert_with(|| {
+            self.queue.insert((now, host.clone()));
+            Name {
+                users: BTreeMap::new(),
+                heard: None,
+                due: Some(now),
+                failures: 0,
+                addresses: None,
+                error: None,
+            }
         });
         name.users.insert(user, refresh.max(MIN_DNS_REFRESH));
-        name.plan();
+        name.plan(host, &mut self.queue);
     }
 
     /// `user` needs `host` no more; what nobody needs is forgotten.
     pub fn release(&mut self, host: &str, user: usize) {
-        let Some(name) = self.names.get_mut(host) else { return };
+        let Some(host) = self.written(host) else { return };
+        let Some(name) = self.names.get_mut(&host) else { return };
         name.users.remove(&user);
         if name.users.is_empty() {
-            self.names.remove(host);
+            name.look_up_at(None, &host, &mut self.queue);
+            self.names.remove(&host);
         } else {
-            name.plan();
+            name.plan(&host, &mut self.queue);
         }
     }
 
@@ -81,20 +95,31 @@ impl DnsNames {
         self.names.get(host).into_iter().flat_map(|name| name.users.keys().copied())
     }
 
-    /// The names to look up now; each has to be [`answered`](Self::answered).
-    pub fn due(&mut self, now: Instant) -> Vec<Arc<str>> {
-        let due = self.names.iter_mut().filter(|(_, name)| name.due.is_some_and(|at| at <= now));
-        due.map(|(host, name)| {
-            name.due = None;
-            host.clone()
-        })
-        .collect()
+    /// The names to look up now, at most `room`, those first that have waited longest; each has to be
+    /// [`answered`](Self::answered).
+    pub fn due(&mut self, now: Instant, room: usize) -> Vec<Arc<str>> {
+        let mut due = Vec::new();
+        while due.len() < room
+            && self.queue.first().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, host)) = self.queue.pop_first()
+        {
+            if let Some(name) = self.names.get_mut(&host) {
+                name.due = None;
+            }
+            due.push(host);
+        }
+        due
     }
 
-    /// When [`due`](Self::due) has something to say next.
+    /// When [`due`](Self::due) has something to say next, if it has room.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
-        self.names.values().filter_map(|name| name.due).min()
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// The name as it is kept.
+    fn written(&self, host: &str) -> Option<Arc<str>> {
+        self.names.get_key_value(host).map(|(host, _)| host.clone())
     }
 
     /// Takes an answer in; whether it changes what `host` stands for.
@@ -106,7 +131,8 @@ impl DnsNames {
         entropy: u64,
     ) -> bool {
         // It may have been forgotten meanwhile.
-        let Some(name) = self.names.get_mut(host) else { return false };
+        let Some(host) = self.written(host) else { return false };
+        let Some(name) = self.names.get_mut(&host) else { return false };
         let answer = match answer {
             Ok(addresses) if addresses.is_empty() => Err("the name has no address".to_owned()),
             answer => answer,
@@ -118,14 +144,15 @@ impl DnsNames {
                 name.failures = 0;
                 name.error = None;
                 name.heard = Some(now);
-                name.due = Some(now + name.refresh());
+                name.look_up_at(Some(now + name.refresh()), &host, &mut self.queue);
                 let changed = name.addresses.as_ref() != Some(&addresses);
                 name.addresses = Some(addresses);
                 changed
             }
             Err(why) => {
                 name.failures = name.failures.saturating_add(1);
-                name.due = Some(now + DNS_FAILURE_BACKOFF.delay(name.failures, entropy));
+                let again = now + DNS_FAILURE_BACKOFF.delay(name.failures, entropy);
+                name.look_up_at(Some(again), &host, &mut self.queue);
                 let first = name.error.is_none() && name.addresses.is_none();
                 name.error = Some(why.into());
                 first
@@ -151,10 +178,18 @@ impl Name {
     }
 
     /// Plans the next lookup anew, unless one is under way or what failed is tried again.
-    fn plan(&mut self) {
+    fn plan(&mut self, host: &Arc<str>, queue: &mut Queue) {
         if let (Some(_), Some(heard), 0) = (self.due, self.heard, self.failures) {
-            self.due = Some(heard + self.refresh());
+            self.look_up_at(Some(heard + self.refresh()), host, queue);
         }
+    }
+
+    /// Looked up then, if at all, and not when it was to be.
+    fn look_up_at(&mut self, at: Option<Instant>, host: &Arc<str>, queue: &mut Queue) {
+        if let Some(before) = std::mem::replace(&mut self.due, at) {
+            queue.remove(&(before, host.clone()));
+        }
+        queue.extend(at.map(|at| (at, host.clone())));
     }
 }
 
@@ -180,26 +215,26 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_at_once_and_then_at_intervals() {
         let (mut names, host, now) = named("a");
-        assert_eq!(names.due(now), vec![host.clone()]);
-        assert!(names.due(now).is_empty(), "it is under way");
+        assert_eq!(names.due(now, 9), vec![host.clone()]);
+        assert!(names.due(now, 9).is_empty(), "it is under way");
         assert_eq!((names.get("a"), names.next_timer()), (Lookup::Pending, None));
         assert!(names.answered("a", Ok(vec![ip(2), ip(1), ip(2)]), now, 0));
         assert_eq!(names.get("a"), Lookup::Addresses(&[ip(1), ip(2)]));
         assert_eq!(names.next_timer(), Some(now + DEFAULT_DNS_REFRESH));
         let later = now + DEFAULT_DNS_REFRESH;
-        assert_eq!(names.due(later), [host]);
+        assert_eq!(names.due(later, 9), [host]);
         assert!(!names.answered("a", Ok(vec![ip(1), ip(2)]), later, 0), "the same in another order");
     }
 
     #[test]
     fn a_failure_takes_nothing_away_and_backs_off() {
         let (mut names, _, now) = named("a");
-        names.due(now);
+        names.due(now, 9);
         names.answered("a", Ok(vec![ip(1)]), now, 0);
         let mut pauses = Vec::new();
         let mut at = now + DEFAULT_DNS_REFRESH;
         for answer in [Err("SERVFAIL".to_owned()), Ok(Vec::new()), Err("SERVFAIL".to_owned())] {
-            assert_eq!(names.due(at).len(), 1);
+            assert_eq!(names.due(at, 9).len(), 1);
             assert!(!names.answered("a", answer, at, u64::MAX / 2));
             assert_eq!(names.get("a"), Lookup::Addresses(&[ip(1)]));
             let next = names.next_timer().unwrap();
@@ -212,7 +247,7 @@ mod tests {
     #[test]
     fn a_name_that_never_resolved_says_why() {
         let (mut names, _, now) = named("a");
-        names.due(now);
+        names.due(now, 9);
         assert!(names.answered("a", Ok(Vec::new()), now, 0));
         assert_eq!(names.get("a"), Lookup::Failed("the name has no address"));
         assert!(!names.answered("a", Err("no".into()), now, 0), "still none");
@@ -222,7 +257,7 @@ mod tests {
     #[test]
     fn the_shortest_interval_of_those_who_need_a_name_counts() {
         let (mut names, host, now) = named("a");
-        names.due(now);
+        names.due(now, 9);
         names.want(&host, 2, SECOND, now);
         names.want(&host, 3, SECOND * 3, now);
         assert_eq!(names.next_timer(), None, "it is under way");
@@ -238,7 +273,7 @@ mod tests {
         assert_eq!(names.next_timer(), Some(now + SECOND * 4), "nor does who is gone");
         names.want(&host, 4, SECOND, now + SECOND * 2);
         assert_eq!(
-            names.due(now + SECOND * 2).len(),
+            names.due(now + SECOND * 2, 9).len(),
             1,
             "what is too old for the newcomer is looked up at once"
         );
@@ -250,10 +285,28 @@ mod tests {
     }
 
     #[test]
+    fn who_has_waited_longest_is_looked_up_first() {
+        let (mut names, first, now) = named("z");
+        let others = ["c", "a", "b"].map(Arc::from);
+        let later = now + SECOND;
+        others.iter().for_each(|host| names.want(host, 1, SECOND, later));
+        assert!(names.due(later, 0).is_empty());
+        assert_eq!(names.due(later, 2), [first, "a".into()]);
+        names.release("b", 1);
+        assert_eq!((names.next_timer(), names.due(later, 2)), (Some(later), vec!["c".into()]));
+        assert_eq!((names.next_timer(), names.due(later, 2)), (None, vec![]));
+        assert!(names.answered("a", Ok(vec![ip(1)]), later, 0));
+        names.answered("z", Err("no".into()), later, u64::MAX / 2);
+        assert!(names.next_timer().is_some_and(|at| at > later && at <= later + SECOND));
+        assert_eq!(names.due(later + SECOND * 9, usize::MAX).len(), 2);
+        assert!(names.queue.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
     fn no_name_is_looked_up_without_a_pause() {
         let (mut names, host, now) = named("a");
         names.want(&host, 1, Duration::from_nanos(1), now);
-        names.due(now);
+        names.due(now, 9);
         names.answered("a", Ok(vec![ip(1)]), now, 0);
         assert_eq!(names.next_timer(), Some(now + MIN_DNS_REFRESH));
     }
@@ -261,10 +314,10 @@ mod tests {
     #[test]
     fn another_interval_does_not_shorten_the_pause_after_a_failure() {
         let (mut names, host, now) = named("a");
-        names.due(now);
+        names.due(now, 9);
         names.answered("a", Ok(vec![ip(1)]), now, 0);
         let later = now + DEFAULT_DNS_REFRESH;
-        names.due(later);
+        names.due(later, 9);
         names.answered("a", Err("SERVFAIL".into()), later, u64::MAX / 2);
         let next = names.next_timer();
         names.want(&host, 1, MIN_DNS_REFRESH, later);

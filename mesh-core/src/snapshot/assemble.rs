@@ -347,19 +347,20 @@ impl Assembler {
         [(Kind::Listener, &mut self.listeners), (Kind::Route, &mut self.routes), clusters, assignments]
     }
 
-    /// When [`run`](Self::run) has something to do even if nothing new is heard.
-    pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.clusters.next_timer()
+    /// When [`run`](Self::run) has something to do even if nothing new is heard. Names wait until there is `room` to look them
+    /// up.
+    pub(super) fn next_timer(&self, room: usize) -> Option<Instant> {
+        self.clusters.next_timer(room)
     }
 
-    /// The counts of the clusters whose load is to be reported.
-    pub(super) fn reported(&self) -> Vec<Arc<ClusterCounts>> {
+    /// The counts of the clusters whose load is to be reported; none if they are what they were.
+    pub(super) fn reported(&mut self) -> Option<Vec<Arc<ClusterCounts>>> {
         self.clusters.reported()
     }
 
-    /// The host names to look up now; each has to be [resolved](Self::resolved).
-    pub(super) fn lookups(&mut self, now: Instant) -> Vec<Arc<str>> {
-        self.clusters.lookups(now)
+    /// The host names to look up now, at most `room`; each has to be [resolved](Self::resolved).
+    pub(super) fn lookups(&mut self, now: Instant, room: usize) -> Vec<Arc<str>> {
+        self.clusters.lookups(now, room)
     }
 
     /// A host name was looked up.

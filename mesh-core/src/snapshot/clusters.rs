@@ -6,6 +6,7 @@ use super::aggregates::Aggregates;
 use super::entry::{ClusterKey, Entry, Scope};
 use super::interest::Interest;
 use super::meant::follow;
+use super::reported::Reported;
 use super::sources::Sources;
 use super::verdict::{MadeOf, Verdict, look_up, verdict};
 use crate::balance::Registry;
@@ -58,7 +59,7 @@ pub(super) struct Clusters {
     /// Those that no route leads to any more, but calls that began before, and when to look again.
     retired: BTreeMap<usize, Instant>,
     /// Those whose load is to be reported.
-    reported: BTreeSet<usize>,
+    reported: Reported,
     /// Those that turned out to lead to whatever their callers mean, and are shared all the same; and the reverse.
     misplaced: Vec<usize>,
     registry: Registry,
@@ -82,7 +83,7 @@ impl Clusters {
             leaving: BTreeMap::new(),
             idle: Vec::new(),
             retired: BTreeMap::new(),
-            reported: BTreeSet::new(),
+            reported: Reported::default(),
             misplaced: Vec::new(),
             registry: Registry::default(),
             settings,
@@ -141,9 +142,9 @@ impl Clusters {
         }
     }
 
-    /// The host names to look up now; each has to be [resolved](Self::resolved).
-    pub(super) fn lookups(&mut self, now: Instant) -> Vec<Arc<str>> {
-        self.sources.dns.due(now)
+    /// The host names to look up now, at most `room`; each has to be [resolved](Self::resolved).
+    pub(super) fn lookups(&mut self, now: Instant, room: usize) -> Vec<Arc<str>> {
+        self.sources.dns.due(now, room)
     }
 
     /// A host name was looked up.
@@ -235,11 +236,7 @@ impl Clusters {
                 entry.live.fail(failure)
             }
         };
-        if view.account.reported().next().is_some() {
-            self.reported.insert(index);
-        } else {
-            self.reported.remove(&index);
-        }
+        self.reported.note(index, view.account.reported().next().is_some());
         self.show(index, view.retire(self.retired.contains_key(&index)));
         true
     }
@@ -271,10 +268,11 @@ impl Clusters {
         }
     }
 
-    /// When there is something to do even if nothing new is heard.
-    pub(super) fn next_timer(&self) -> Option<Instant> {
+    /// When there is something to do even if nothing new is heard. Names wait until there is `room`.
+    pub(super) fn next_timer(&self, room: usize) -> Option<Instant> {
         let times = self.leaving.values().chain(self.retired.values()).copied();
-        times.chain(self.sources.dns.next_timer()).min()
+        let dns = self.sources.dns.next_timer().filter(|_| room > 0);
+        times.chain(dns).min()
     }
 
     /// The clusters that turned out not to be the same for all, since this was asked last.
@@ -323,7 +321,7 @@ impl Clusters {
         self.leaving.remove(&index);
         self.astray.remove(&index);
         self.retired.remove(&index);
-        self.reported.remove(&index);
+        self.reported.note(index, false);
         self.due.remove(&index);
         self.split.remove(&index);
         self.views.set(index, None);
@@ -334,9 +332,10 @@ impl Clusters {
         [(Kind::Cluster, &mut self.names), (Kind::Endpoint, &mut self.sources.assignments)]
     }
 
-    /// The counts of the clusters whose load is to be reported; each once.
-    pub(super) fn reported(&self) -> Vec<Arc<ClusterCounts>> {
-        Account::reported_once(self.reported.iter().map(|index| &self.entries[*index].view.account))
+    /// The counts of the clusters whose load is to be reported, each once; none if they are what they were.
+    pub(super) fn reported(&mut self) -> Option<Vec<Arc<ClusterCounts>>> {
+        let reported = self.reported.news()?.iter().map(|index| &self.entries[*index].view.account);
+        Some(Account::reported_once(reported))
     }
 
     /// Every cluster, in its place.

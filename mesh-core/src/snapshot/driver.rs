@@ -7,6 +7,7 @@ use super::target::{StaticCluster, TargetId, TargetSpec};
 use crate::bootstrap::Node;
 use crate::clock::reached;
 use crate::cluster::Settings;
+use crate::cluster::dns::MAX_CONCURRENT_LOOKUPS;
 use crate::net::Environment;
 use crate::resource::{Kind, Resource};
 use crate::telemetry::events::Event;
@@ -80,7 +81,7 @@ impl Driver {
     /// Works until nobody is left to command it.
     pub async fn run(mut self) {
         loop {
-            let timer = self.assembler.next_timer();
+            let timer = self.assembler.next_timer(self.room());
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(command) => {
@@ -101,10 +102,15 @@ impl Driver {
                     changes.iter().for_each(|change| self.assembler.hear(change.kind, &change.name));
                 }
                 Some(looked_up) = self.lookups.join_next() => {
-                    // A lookup that panicked is as good as none; the name stays as it was.
-                    if let Ok((host, answer)) = looked_up {
-                        let now = self.environment.clock.now();
-                        self.assembler.resolved(&host, answer, now);
+                    let now = self.environment.clock.now();
+                    // Whatever else was answered meanwhile becomes part of the same step.
+                    let mut next = Some(looked_up);
+                    while let Some(looked_up) = next {
+                        // A lookup that panicked is as good as none; the name stays as it was.
+                        if let Ok((host, answer)) = looked_up {
+                            self.assembler.resolved(&host, answer, now);
+                        }
+                        next = self.lookups.try_join_next();
                     }
                 }
                 () = reached(timer) => {}
@@ -138,10 +144,12 @@ impl Driver {
                 break;
             }
         }
-        if let Some(client) = &mut self.client {
-            client.report_loads(Kind::Cluster, &self.assembler.reported());
+        if let Some(client) = &mut self.client
+            && let Some(clusters) = self.assembler.reported()
+        {
+            client.report_loads(Kind::Cluster, clusters);
         }
-        for host in self.assembler.lookups(now) {
+        for host in self.assembler.lookups(now, self.room()) {
             let dialer = self.environment.dialer.clone();
             self.lookups.spawn(async move {
                 let answer = dialer.resolve(&host).await.map_err(|error| error.to_string());
@@ -154,6 +162,11 @@ impl Driver {
             self.published.publish(snapshot);
             self.environment.events.emit(|| Event::Snapshot(number));
         }
+    }
+
+    /// How many names may be looked up beside those that are.
+    fn room(&self) -> usize {
+        MAX_CONCURRENT_LOOKUPS.saturating_sub(self.lookups.len())
     }
 
     /// Subscribes to what is used; whether something of it is known already.

@@ -16,6 +16,7 @@ mod meant;
 mod measure;
 mod outbound;
 pub mod report;
+mod reported;
 mod sources;
 mod target;
 mod verdict;

@@ -36,6 +36,8 @@ pub struct Client<K: ResourceKind> {
     disk: Option<Disk>,
     /// When to write the disk cache; none while nothing changed.
     write: Option<Timer>,
+    /// Clusters whose load is to be reported, and their kind.
+    reported: Option<(K, Vec<Arc<ClusterCounts>>)>,
     loads: Loads,
     environment: Environment,
 }
@@ -81,6 +83,7 @@ impl<K: ResourceKind> Client<K> {
             spellings: BTreeMap::new(),
             disk,
             write: None,
+            reported: None,
             loads: Loads::new(node, &environment),
             environment,
         }
@@ -202,14 +205,21 @@ impl<K: ResourceKind> Client<K> {
         }
     }
 
-    /// Reports the load of these clusters, and of no others, to the control planes in charge of them, as their resources of
-    /// `kind` have it. One in this process is not told.
-    pub fn report_loads(&mut self, kind: K, clusters: &[Arc<ClusterCounts>]) {
+    /// From now on reports the load of these clusters, and of no others, to the control planes in charge of them, as their
+    /// resources of `kind` have it. One in this process is not told.
+    pub fn report_loads(&mut self, kind: K, clusters: Vec<Arc<ClusterCounts>>) {
+        self.reported = Some((kind, clusters));
+        self.direct_loads();
+    }
+
+    /// Has the load reported to whoever is in charge now.
+    fn direct_loads(&mut self) {
+        let Some((kind, clusters)) = &self.reported else { return };
         if clusters.is_empty() && self.loads.is_idle() {
             return;
         }
         let server = |name: &str| {
-            let group = if is_federated(name) { self.directory.find(kind, name).ok()? } else { 0 };
+            let group = self.directory.find(*kind, name).ok()?;
             match self.groups.get(group)?.source() {
                 Source::Server(server) => Some(server),
                 Source::InProcess(_) => None,
@@ -251,9 +261,14 @@ impl<K: ResourceKind> Client<K> {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Change<K>>> {
         let mut changes = Vec::new();
-        let mut ready = false;
+        let (mut ready, mut moved) = (false, false);
         for group in &mut self.groups {
+            let before = group.charge();
             ready |= group.poll(cx, &mut changes).is_ready();
+            moved |= group.charge() != before;
+        }
+        if moved {
+            self.direct_loads();
         }
         if self.hear(&changes) {
             let due = self.disk.as_ref().map(|disk| disk.due(self.environment.clock.now()));

@@ -79,6 +79,11 @@ impl<K: ResourceKind> Group<K> {
         &self.upstreams[self.fallback.active()].session
     }
 
+    /// The number of the control plane in charge.
+    pub(super) fn charge(&self) -> usize {
+        self.fallback.active()
+    }
+
     /// The control plane in charge.
     pub(super) fn source(&self) -> &Source {
         self.upstreams[self.fallback.active()].source()
