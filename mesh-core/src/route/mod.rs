@@ -5,5 +5,6 @@ mod index;
 mod matching;
 mod table;
 
+pub use self::host::serving;
 pub use self::matching::RequestHead;
-pub use self::table::{Action, ClusterIndex, Forward, Route, RouteTable, VirtualHost};
+pub use self::table::{Action, ClusterIndex, Forward, Route, VirtualHost};

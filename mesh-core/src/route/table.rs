@@ -1,28 +1,18 @@
-//! A route configuration, compiled for lookup.
+//! The routes of a virtual host, compiled for lookup.
 
-use super::host::HostIndex;
 use super::index::PathIndex;
 use super::matching::RequestHead;
 use crate::clock::below;
 use crate::dialect::TimeLimits;
 use crate::policy::retry::RetryPolicy;
-use crate::resource::route::{self as resource, RouteConfig, RouteMatch};
+use crate::resource::route::{self as resource, RouteMatch};
 use std::sync::Arc;
 
 /// The place of a cluster in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterIndex(pub usize);
 
-/// A route configuration, compiled for lookup.
-#[derive(Debug)]
-pub struct RouteTable {
-    index: HostIndex,
-    /// Whether the port of an authority does not matter.
-    ignore_port: bool,
-    hosts: Vec<VirtualHost>,
-}
-
-/// The routes of some hosts.
+/// The routes of a virtual host, compiled for lookup.
 #[derive(Debug)]
 pub struct VirtualHost {
     /// Its name.
@@ -63,53 +53,15 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
 }
 
-impl RouteTable {
-    /// Compiles `config`; `resolve` gives each cluster its place in the snapshot.
-    pub fn new(config: &RouteConfig, mut resolve: impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
-        let hosts = config.virtual_hosts.iter();
-        Self {
-            index: HostIndex::new(hosts.clone().map(|host| host.domains.as_slice())),
-            ignore_port: config.ignore_port,
-            hosts: hosts.map(|host| VirtualHost::new(host, &mut resolve)).collect(),
-        }
-    }
-
-    /// The number of the host that serves `authority`.
-    #[must_use]
-    pub fn find_host(&self, authority: &str) -> Option<usize> {
-        self.index.find(if self.ignore_port { without_port(authority) } else { authority })
-    }
-
-    /// The host with a number that [`find_host`](Self::find_host) gave.
-    #[must_use]
-    pub fn host(&self, number: usize) -> Option<&VirtualHost> {
-        self.hosts.get(number)
-    }
-
-    /// Every host.
-    #[must_use]
-    pub fn hosts(&self) -> &[VirtualHost] {
-        &self.hosts
-    }
-}
-
-fn without_port(authority: &str) -> &str {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    match authority.rsplit_once(':') {
-        // What is left of an IPv6 address without brackets is no host.
-        Some((host, port)) if is_port(port) && (!host.contains(':') || host.ends_with(']')) => host,
-        _ => authority,
-    }
-}
-
 impl VirtualHost {
-    fn new(host: &resource::VirtualHost, resolve: &mut impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
+    /// Compiles `host`; `resolve` gives each cluster its place in the snapshot.
+    pub fn new(host: &resource::VirtualHost, mut resolve: impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
         let conditions: Vec<_> = host.routes.iter().map(|route| route.condition.clone()).collect();
         Self {
             name: host.name.clone(),
             index: PathIndex::new(conditions.iter()),
             conditions,
-            routes: host.routes.iter().map(|route| Arc::new(Route::new(route, resolve))).collect(),
+            routes: host.routes.iter().map(|route| Arc::new(Route::new(route, &mut resolve))).collect(),
         }
     }
 

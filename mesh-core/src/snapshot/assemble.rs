@@ -19,7 +19,7 @@ use crate::net::Environment;
 use crate::resource::Kind;
 use crate::resource::cluster::Cluster;
 use crate::resource::route::RouteConfig;
-use crate::route::{ClusterIndex, RouteTable};
+use crate::route::{ClusterIndex, VirtualHost, serving};
 use crate::slots::Slots;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
@@ -71,12 +71,13 @@ struct Target {
     own: Own,
 }
 
-/// Routes and the clusters that they lead to.
+/// The routes of a target and the clusters that they lead to.
 #[derive(Clone, Debug)]
 struct Compiled {
     config: Arc<RouteConfig>,
     max_stream_duration: Option<Duration>,
-    table: Arc<RouteTable>,
+    /// Those of the virtual host that serves the target's name. Nothing is asked for what others lead to.
+    host: Option<Arc<VirtualHost>>,
     clusters: Vec<ClusterIndex>,
     /// Whether it has to be compiled anew, because a cluster is not what it seemed to be.
     stale: bool,
@@ -292,11 +293,8 @@ impl Assembler {
         let replaced = std::mem::replace(&mut target.in_service, target.candidate.take());
         self.release(replaced);
         if let Some(compiled) = &target.in_service {
-            let routes = Routes {
-                host: compiled.table.find_host(&target.spec.name),
-                table: compiled.table.clone(),
-                max_stream_duration: compiled.max_stream_duration,
-            };
+            let routes =
+                Routes { host: compiled.host.clone(), max_stream_duration: compiled.max_stream_duration };
             self.show(target, TargetState::Routed(routes));
         }
     }
@@ -323,7 +321,7 @@ impl Assembler {
         client: Option<&Client<Kind>>,
     ) -> Compiled {
         let mut places = BTreeSet::new();
-        let table = RouteTable::new(&config, |name| {
+        let mut resolve = |name: &Arc<str>| {
             let (scope, given) = match given {
                 Some(given) => (Scope::Given, Some(Ok(given.clone()))),
                 None => match original_destination(name, client) {
@@ -335,10 +333,11 @@ impl Assembler {
             let place = self.clusters.place(key, given);
             places.insert(place);
             place
-        });
+        };
+        let host = serving(&config, &spec.name).map(|host| Arc::new(VirtualHost::new(host, &mut resolve)));
         let clusters: Vec<_> = places.into_iter().collect();
         self.clusters.keep(&clusters);
-        Compiled { config, max_stream_duration, table: Arc::new(table), clusters, stale: false }
+        Compiled { config, max_stream_duration, host, clusters, stale: false }
     }
 
     /// The resources of each kind that are used, to subscribe to.

@@ -28,7 +28,7 @@ pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
 
 use crate::cluster::ClusterView;
 use crate::error::Failure;
-use crate::route::{ClusterIndex, RouteTable};
+use crate::route::{ClusterIndex, VirtualHost};
 use crate::slots::Slots;
 use crate::xds::outages::Outages;
 use arc_swap::{ArcSwap, Guard};
@@ -71,10 +71,8 @@ pub enum TargetState {
 /// The routes of a target.
 #[derive(Clone, Debug)]
 pub struct Routes {
-    /// The routes.
-    pub table: Arc<RouteTable>,
-    /// The number of the virtual host that serves the target's own name.
-    pub host: Option<usize>,
+    /// Those of the virtual host that serves the target's name; none if none does.
+    pub host: Option<Arc<VirtualHost>>,
     /// The time that a call may take where its route does not say.
     pub max_stream_duration: Option<Duration>,
 }

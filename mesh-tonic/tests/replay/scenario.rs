@@ -41,6 +41,7 @@ pub(crate) fn targets(scenario: &Path) -> Vec<String> {
 
 /// What was recorded, by name.
 struct Recorded {
+    targets: BTreeSet<String>,
     routes: BTreeMap<String, RouteConfiguration>,
     clusters: BTreeMap<String, Cluster>,
     endpoints: BTreeMap<String, ClusterLoadAssignment>,
@@ -55,6 +56,7 @@ pub(crate) async fn replay(dialect: Dialect, scenario: &Path, targets: &[String]
     let path = |kind: &str| scenario.join(dialect.folder()).join(kind).with_extension("pb");
     let read = |kind| resources(dialect, &path(kind));
     let recorded = Recorded {
+        targets: targets.iter().cloned().collect(),
         routes: by_name(&read("rds")),
         clusters: by_name(&read("cds")),
         endpoints: by_name(&read("eds")),
@@ -118,11 +120,11 @@ impl Recorded {
         assert_eq!(found, expected, "{place}");
     }
 
-    /// Every cluster that a route leads to.
+    /// Every cluster that a route of a target leads to.
     fn clusters_of_routes(&self) -> BTreeSet<&str> {
-        let routes =
-            self.routes.values().flat_map(|config| &config.virtual_hosts).flat_map(|host| &host.routes);
-        routes.flat_map(clusters_of).collect()
+        let hosts = self.routes.values().flat_map(|config| &config.virtual_hosts);
+        let ours = hosts.filter(|host| host.domains.iter().any(|domain| self.targets.contains(domain)));
+        ours.flat_map(|host| &host.routes).flat_map(clusters_of).collect()
     }
 }
 
