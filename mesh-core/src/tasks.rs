@@ -81,6 +81,11 @@ impl Tasks {
         self.stop.is_cancelled()
     }
 
+    /// Waits until the tasks are told to end.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Tasks that have not ended yet.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Load reports and drops, as a control plane sees them: in memory and in virtual time.
 
 use mesh_core::Mesh;
+use mesh_core::bootstrap::Bootstrap;
 use mesh_core::telemetry::metrics;
 use mesh_core::xds::in_process::ServerStream;
 use mesh_proto::ads::Any;
@@ -183,6 +184,7 @@ async fn two_hundred_calls_of_which_102_fail_are_reported_by_zone() {
     assert_eq!((zone.total_error_requests, zone.total_requests_in_progress), (1, 0), "it was given up");
     assert!(loads.next().await.unwrap().cluster_stats.is_empty(), "nothing happened");
     assert!(it.mesh.close(10 * SECOND).await);
+    assert!(loads.next().await.unwrap().cluster_stats.is_empty(), "the last word");
     assert_eq!(loads.next().await, None, "the stream ends with the mesh");
 }
 
@@ -297,6 +299,79 @@ async fn a_server_that_says_nothing_or_hangs_up_loses_no_counts() {
     loads.stream.responses.send(vec![0xff].into()).await.unwrap();
     assert_eq!(loads.next().await, None);
     it.stream().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_is_reported_when_the_mesh_closes() {
+    let mut it = Reporting::new(&[], &[]);
+    let mut loads = it.stream().await;
+    loads.ask(None, 3600, false).await;
+    it.call(7).await;
+    it.backends.iter().for_each(|backend| backend.set(Behavior::Stall));
+    let mut client = it.client.clone();
+    tokio::spawn(async move { client.unary(Message::new("x")).await });
+    sleep(SECOND).await;
+    let mesh = it.mesh.clone();
+    let closed = tokio::spawn(async move { mesh.close(10 * SECOND).await });
+    let stats = loads.cluster().await;
+    assert_eq!(by_zone(&stats).values().map(|zone| zone.1).sum::<u64>(), 7);
+    assert_eq!(loads.next().await, None);
+    assert!(!closed.await.unwrap(), "the last call never ends");
+
+    let mut it = Reporting::new(&[], &[]);
+    let loads = it.stream().await;
+    loads.ask(None, 3600, false).await;
+    it.call(7).await;
+    assert!(it.mesh.close(10 * SECOND).await, "a server that does not let go is not waited for without end");
+    assert_eq!(it.mesh.tasks(), 0);
+}
+
+/// Both control planes know the same, and want to hear of load.
+#[tokio::test(start_paused = true)]
+async fn load_is_reported_once_whichever_control_plane_is_in_charge() {
+    const OTHER: &str = "10.255.0.2:15010";
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    world.control.set([reported("echo", &[]), in_zones("echo", &BACKENDS, &[])]);
+    let (_other, other_streams) = world.control.serve_with_loads(world.net.listen(OTHER));
+    let server = |uri| format!(r#"{{"server_uri": "{uri}", "channel_creds": [{{"type": "insecure"}}]}}"#);
+    let servers = format!(r#"{{"xds_servers": [{}, {}]}}"#, server(CONTROL_PLANE), server(OTHER));
+    let bootstrap = Bootstrap::from_json(&servers).unwrap();
+    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).seed(1).build().unwrap();
+    let client = EchoClient::new(Channel::new(&mesh, TARGET).unwrap());
+    let mut it =
+        Reporting { world, backends: Vec::new(), _server: _other, streams: other_streams, mesh, client };
+
+    // The first one is away, so the other one is in charge.
+    let mut other = it.stream().await;
+    other.ask(None, 5, false).await;
+    it.call(7).await;
+    let issued = |stats: &ClusterStats| by_zone(stats).values().map(|zone| zone.0).sum::<u64>();
+    assert_eq!(issued(&other.cluster().await), 7);
+    it.call(3).await;
+
+    // It is back: whoever was in charge says what is left, and no more.
+    let (_first, first_streams) = it.world.control.serve_with_loads(it.world.net.listen(CONTROL_PLANE));
+    let mut other_streams = std::mem::replace(&mut it.streams, first_streams);
+    let mut first = it.stream().await;
+    assert_eq!(issued(&other.cluster().await), 3);
+    assert_eq!(other.next().await, None);
+    first.ask(None, 5, false).await;
+    for _ in 0..5 {
+        it.call(2).await;
+        assert_eq!(issued(&first.cluster().await), 2);
+    }
+    assert!(other_streams.try_recv().is_err());
+
+    // And away once more, with what it has not been told.
+    it.call(4).await;
+    drop((first, _first));
+    it.world.net.refuse(CONTROL_PLANE);
+    it.streams = other_streams;
+    let another = Channel::new(&it.mesh, "xds:///other:80").unwrap();
+    let mut other = it.stream().await;
+    other.ask(None, 5, false).await;
+    assert_eq!(issued(&other.cluster().await), 4);
+    drop(another);
 }
 
 #[tokio::test(start_paused = true)]

@@ -169,7 +169,8 @@ async fn connect(
     };
     // Nobody opens a second stream, so nobody needs to know beforehand whether there can be one.
     let driver = Driver::new(connection, Weak::new(), vitals.clone(), keepalive, clock, on_drain);
-    environment.tasks.spawn(driver);
+    // It ends with its stream, and not before: that of a report of load has a last word when the mesh ends.
+    environment.tasks.spawn_to_end(driver);
     if vitals.settled().await {
         Ok(handle)
     } else {

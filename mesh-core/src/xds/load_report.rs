@@ -1,7 +1,9 @@
 //! The load reporting service (LRS) as a pure state machine: when to report, and what.
 //!
 //! One report per interval that the server names says what has happened since the last one; a cluster that the server has
-//! not asked for keeps its counts until it does. A cluster that is gone is reported until its last request has ended.
+//! not asked for keeps its counts until it does. A cluster that is gone is reported until its last request has ended; one
+//! that another server is told of from now on is so once more, and what happens after that is for the other one. Nobody says
+//! that a report has arrived, so one that is on its way when the stream breaks may be lost; none is told twice.
 
 use super::load_counts::{ClusterCounts, Counts, Place, Taken};
 use crate::bootstrap::{Locality, Node};
@@ -15,7 +17,7 @@ use mesh_proto::envoy::config::endpoint::v3::{
 };
 use mesh_proto::envoy::service::load_stats::v3::{LoadStatsRequest, LoadStatsResponse};
 use prost::Message;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +47,18 @@ struct Reported {
     counts: Arc<ClusterCounts>,
     /// What was reported last happened before this.
     since: Instant,
-    /// Whether it is in use; if not, this ends with its last request.
-    current: bool,
+    term: Term,
+}
+
+/// For how long a cluster is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Term {
+    /// It is in use.
+    Current,
+    /// Until its last request has ended.
+    Ending,
+    /// Once more.
+    Last,
 }
 
 #[derive(Debug)]
@@ -68,7 +80,7 @@ struct Asked {
     per_endpoint: bool,
     /// When it was last told something.
     told: Instant,
-    /// Whether to say at once that clusters are gone.
+    /// Whether to report at once.
     hurry: bool,
 }
 
@@ -81,27 +93,56 @@ impl LoadReport {
         Self { node, clusters: Vec::new(), stream: Stream::Closed }
     }
 
-    /// Reports about these from now on.
-    pub fn set_clusters(&mut self, now: Instant, clusters: &[Arc<ClusterCounts>]) {
-        let mut new: HashMap<_, _> = clusters.iter().map(|counts| (Arc::as_ptr(counts), counts)).collect();
+    /// Reports about these from now on; about those `elsewhere` others report.
+    pub fn set_clusters(
+        &mut self,
+        now: Instant,
+        clusters: &[Arc<ClusterCounts>],
+        elsewhere: &[Arc<ClusterCounts>],
+    ) {
+        let mut new: HashSet<_> = clusters.iter().map(Arc::as_ptr).collect();
+        let elsewhere: HashSet<_> = elsewhere.iter().map(Arc::as_ptr).collect();
         for reported in &mut self.clusters {
-            reported.current = new.remove(&Arc::as_ptr(&reported.counts)).is_some();
+            let counts = Arc::as_ptr(&reported.counts);
+            reported.term = match reported.term {
+                _ if new.remove(&counts) => Term::Current,
+                Term::Current | Term::Ending if !elsewhere.contains(&counts) => Term::Ending,
+                _ => Term::Last,
+            };
         }
-        let gone = self.clusters.iter().filter(|reported| !reported.current).count();
+        let gone = self.clusters.iter().filter(|reported| reported.term == Term::Ending).count();
         let mut too_many = gone.saturating_sub(MAX_GONE_CLUSTERS);
         self.clusters.retain(|reported| {
-            let goes = too_many > 0 && !reported.current && !reported.counts.is_in_use();
+            let goes = too_many > 0 && reported.term == Term::Ending && !reported.counts.is_in_use();
             too_many -= usize::from(goes);
             !goes
         });
-        let new = clusters.iter().filter(|counts| new.remove(&Arc::as_ptr(counts)).is_some());
+        let new = clusters.iter().filter(|counts| new.remove(&Arc::as_ptr(counts)));
         self.clusters.extend(new.map(|counts| Reported {
             counts: counts.clone(),
             since: now,
-            current: true,
+            term: Term::Current,
         }));
-        if let Stream::Asked(asked) = &mut self.stream {
-            asked.hurry |= clusters.is_empty() && !self.clusters.is_empty();
+        self.hurry();
+    }
+
+    /// Reports about everything once more, and then no more.
+    pub fn end(&mut self) {
+        self.clusters.iter_mut().for_each(|reported| reported.term = Term::Last);
+        self.hurry();
+    }
+
+    /// Sees to it that those of which little is left to say do not wait for that, nor at all if nobody asks for them.
+    fn hurry(&mut self) {
+        let asked = match &mut self.stream {
+            Stream::Asked(asked) => Some(asked),
+            _ => None,
+        };
+        let wanted = |name: &str| asked.as_ref().is_some_and(|asked| asked.wants(name));
+        self.clusters.retain(|reported| reported.term != Term::Last || wanted(&reported.counts.name));
+        if let Some(asked) = asked {
+            asked.hurry |= self.clusters.iter().any(|reported| reported.term == Term::Last)
+                || !self.clusters.iter().any(|reported| reported.term == Term::Current);
         }
     }
 
@@ -113,6 +154,7 @@ impl LoadReport {
     /// The stream is closed.
     pub fn closed(&mut self) {
         self.stream = Stream::Closed;
+        self.hurry();
     }
 
     /// The server said something.
@@ -138,8 +180,9 @@ impl LoadReport {
             interval,
             per_endpoint: response.report_endpoint_granularity,
             told,
-            hurry: !self.clusters.iter().any(|reported| reported.current),
+            hurry: false,
         });
+        self.hurry();
         Ok(())
     }
 
@@ -148,7 +191,7 @@ impl LoadReport {
     pub fn is_done(&self) -> bool {
         match &self.stream {
             Stream::Asked(_) => self.clusters.is_empty(),
-            _ => !self.clusters.iter().any(|reported| reported.current),
+            _ => !self.clusters.iter().any(|reported| reported.term == Term::Current),
         }
     }
 
@@ -193,14 +236,18 @@ fn report(clusters: &mut Vec<Reported>, asked: &Asked, now: Instant) -> Vec<Clus
     clusters.retain_mut(|reported| {
         let counts = &reported.counts;
         if !asked.wants(&counts.name) {
-            return reported.current;
+            return reported.term == Term::Current;
         }
         let name = (counts.name.clone(), counts.service.clone());
         let (since, taken) = by_name.entry(name).or_insert_with(|| (reported.since, Taken::default()));
         *since = (*since).min(reported.since);
         let open = counts.take(taken);
         reported.since = now;
-        reported.current || open
+        match reported.term {
+            Term::Current => true,
+            Term::Ending => open,
+            Term::Last => false,
+        }
     });
     let news = by_name.into_iter().filter(|(_, (_, taken))| *taken != Taken::default());
     news.map(|((name, service), (since, taken))| ClusterStats {

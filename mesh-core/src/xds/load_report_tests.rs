@@ -33,7 +33,7 @@ fn request(report: &mut LoadReport, now: Instant) -> Option<LoadStatsRequest> {
 /// A report of `clusters` to a server that wants all of them every second.
 fn reporting(now: Instant, clusters: &[Arc<ClusterCounts>]) -> LoadReport {
     let mut report = LoadReport::new(&Node::default());
-    report.set_clusters(now, clusters);
+    report.set_clusters(now, clusters, &[]);
     report.opened();
     request(&mut report, now).unwrap();
     report.receive(now, &answer(None, 1, false)).unwrap();
@@ -45,7 +45,7 @@ fn the_node_goes_first_and_nothing_follows_until_the_server_asks() {
     let now = now();
     let node = Node { id: "me".to_owned(), ..Node::default() };
     let mut report = LoadReport::new(&node);
-    report.set_clusters(now, &[cluster("a")]);
+    report.set_clusters(now, &[cluster("a")], &[]);
     assert_eq!(report.next_timer(now), None, "there is no stream");
     report.opened();
     let first = request(&mut report, now).unwrap();
@@ -141,7 +141,7 @@ fn a_cluster_that_is_gone_is_reported_until_its_last_request_has_ended() {
     let endpoint = a.endpoint(place("x", 1));
     endpoint.begin();
     let mut report = reporting(now, &[a]);
-    report.set_clusters(now, &[]);
+    report.set_clusters(now, &[], &[]);
     assert!(!report.is_done());
     assert_eq!(report.next_timer(now), Some(now), "it is said at once");
     assert_eq!(request(&mut report, now).unwrap().cluster_stats.len(), 1);
@@ -155,6 +155,49 @@ fn a_cluster_that_is_gone_is_reported_until_its_last_request_has_ended() {
 }
 
 #[test]
+fn a_cluster_that_another_server_is_told_of_is_reported_once_more() {
+    let now = now();
+    let (a, b) = (cluster("a"), cluster("b"));
+    let endpoints = [&a, &b].map(|counts| counts.endpoint(place("x", 1)));
+    endpoints.iter().for_each(|endpoint| endpoint.begin());
+    let mut report = reporting(now, &[a.clone(), b.clone()]);
+    report.set_clusters(now, std::slice::from_ref(&b), std::slice::from_ref(&a));
+    report.set_clusters(now, std::slice::from_ref(&b), &[]);
+    let names = |request: LoadStatsRequest| -> Vec<String> {
+        request.cluster_stats.into_iter().map(|stats| stats.cluster_name).collect()
+    };
+    assert_eq!(names(request(&mut report, now).unwrap()), ["a", "b"], "at once");
+    assert_eq!(names(request(&mut report, now + SECOND).unwrap()), ["b"], "though it has a request yet");
+    report.set_clusters(now + SECOND, &[a.clone(), b.clone()], &[]);
+    assert_eq!(names(request(&mut report, now + 2 * SECOND).unwrap()), ["a", "b"], "it is back");
+
+    report.closed();
+    report.set_clusters(now, std::slice::from_ref(&b), std::slice::from_ref(&a));
+    assert_eq!(report.clusters.len(), 1, "nobody asks for a last word");
+    report.opened();
+    request(&mut report, now).unwrap();
+    report.receive(now, &answer(Some(&["a"]), 1, false)).unwrap();
+    report.end();
+    assert!(report.is_done());
+    let mut taken = Taken::default();
+    b.take(&mut taken);
+    assert_eq!(taken.endpoints.len(), 1, "whoever is told of it next gets what is left");
+}
+
+#[test]
+fn when_the_mesh_ends_what_has_happened_is_reported_at_once() {
+    let now = now();
+    let a = cluster("a");
+    let endpoint = a.endpoint(place("x", 1));
+    endpoint.begin();
+    let mut report = reporting(now, &[a]);
+    report.end();
+    assert!(!report.is_done());
+    assert_eq!(request(&mut report, now).unwrap().cluster_stats.len(), 1);
+    assert!(report.is_done());
+}
+
+#[test]
 fn clusters_that_come_and_go_unasked_for_are_kept_in_a_bounded_number() {
     let now = now();
     let mut report = LoadReport::new(&Node::default());
@@ -163,12 +206,12 @@ fn clusters_that_come_and_go_unasked_for_are_kept_in_a_bounded_number() {
     let leaving = cluster("leaving");
     let last_request = leaving.endpoint(place("x", 1));
     last_request.begin();
-    report.set_clusters(now, &[lasting.clone(), leaving]);
+    report.set_clusters(now, &[lasting.clone(), leaving], &[]);
     for index in 0..3 * MAX_GONE_CLUSTERS {
         let brief = cluster(&format!("brief-{index}"));
         brief.dropped(&"overload".into()).add();
         counted.begin();
-        report.set_clusters(now, &[lasting.clone(), brief]);
+        report.set_clusters(now, &[lasting.clone(), brief], &[]);
         assert!(report.clusters.len() <= 3 + MAX_GONE_CLUSTERS);
     }
     last_request.end(true);
@@ -189,11 +232,11 @@ fn there_is_nothing_to_do_without_clusters_or_for_a_server_that_never_asked() {
     let now = now();
     let mut report = LoadReport::new(&Node::default());
     assert!(report.is_done());
-    report.set_clusters(now, &[cluster("a")]);
+    report.set_clusters(now, &[cluster("a")], &[]);
     assert!(!report.is_done());
     report.opened();
     request(&mut report, now).unwrap();
-    report.set_clusters(now, &[]);
+    report.set_clusters(now, &[], &[]);
     assert!(report.is_done());
 }
 
@@ -237,7 +280,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whatever the server asks and however often the stream breaks, all reports together say what happened. A cluster
+    /// Whatever the server asks and however often the stream breaks between them, all reports together say what happened. A cluster
     /// that was let go and comes back begins anew, and what it had counted is reported beside it. Only clusters that are
     /// gone and that the server does not ask for are forgotten, so it asks for all once there may be such.
     #[test]
@@ -247,7 +290,7 @@ proptest! {
         let mut clusters = names.map(cluster);
         let mut report = LoadReport::new(&Node::default());
         let mut used = vec![0, 1, 2];
-        report.set_clusters(now, &clusters);
+        report.set_clusters(now, &clusters, &[]);
         let mut open = Vec::new();
         let mut happened = Counts::default();
         let mut dropped = 0;
@@ -313,7 +356,7 @@ proptest! {
                         }
                         used = (0..3).filter(|index| list.iter().any(|used| usize::from(*used) == *index)).collect();
                         let current: Vec<_> = used.iter().map(|index| clusters[*index].clone()).collect();
-                        report.set_clusters(now, &current);
+                        report.set_clusters(now, &current, &[]);
                         // They are gone with the next report.
                         now += SECOND;
                         hear(request(&mut report, now).unwrap());

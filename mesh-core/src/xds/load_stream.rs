@@ -6,7 +6,7 @@ use super::load_counts::ClusterCounts;
 use super::load_report::{LoadReport, STREAM_LOAD_STATS};
 use super::session::DEFAULT_STREAM_BACKOFF;
 use crate::bootstrap::{Node, Server};
-use crate::clock::{reached, sleep_until};
+use crate::clock::{reached, sleep, sleep_until};
 use crate::net::Environment;
 use bytes::Bytes;
 use std::future::{pending, poll_fn};
@@ -16,19 +16,29 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long a server may take to read the last report.
-const FAREWELL: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Reports load to one server until it is dropped; what is left is reported then.
+/// Reports load to one server until it is dropped; what is left is reported then. If the mesh ends that is what has happened
+/// by then, else also how the last requests end.
 #[derive(Debug)]
 pub(super) struct LoadReporter {
     server: Server,
-    clusters: watch::Sender<Vec<Arc<ClusterCounts>>>,
+    assigned: watch::Sender<Assigned>,
+}
+
+/// Who reports about which clusters.
+#[derive(Debug, Default)]
+pub(super) struct Assigned {
+    /// Those that one server is told of.
+    pub(super) own: Vec<Arc<ClusterCounts>>,
+    /// Those that others are told of.
+    pub(super) of_others: Vec<Arc<ClusterCounts>>,
 }
 
 /// What the task that reports has.
 struct Task {
     server: Server,
-    clusters: watch::Receiver<Vec<Arc<ClusterCounts>>>,
+    assigned: watch::Receiver<Assigned>,
     report: LoadReport,
     environment: Environment,
     /// Streams in a row that failed before the server said anything.
@@ -46,16 +56,26 @@ impl LoadReporter {
     /// Reports to `server` as `node`, about nothing yet.
     #[must_use]
     pub(super) fn start(server: Server, node: &Node, environment: &Environment) -> Self {
-        let (sender, receiver) = watch::channel(Vec::new());
+        let (sender, receiver) = watch::channel(Assigned::default());
         let task = Task {
             server: server.clone(),
-            clusters: receiver,
+            assigned: receiver,
             report: LoadReport::new(node),
             environment: environment.clone(),
             failures: 0,
         };
-        environment.tasks.spawn(task.run());
-        Self { server, clusters: sender }
+        let tasks = environment.tasks.clone();
+        let limit = async move {
+            tasks.stopped().await;
+            sleep(FAREWELL).await;
+        };
+        environment.tasks.spawn_to_end(async move {
+            tokio::select! {
+                () = task.run() => {}
+                () = limit => {}
+            }
+        });
+        Self { server, assigned: sender }
     }
 
     /// Who is reported to.
@@ -64,29 +84,33 @@ impl LoadReporter {
         &self.server
     }
 
-    /// Reports about these from now on.
-    pub(super) fn set(&self, clusters: &[Arc<ClusterCounts>]) {
-        self.clusters.send_if_modified(|before| {
-            let same = before.len() == clusters.len()
-                && before.iter().zip(clusters).all(|(before, now)| Arc::ptr_eq(before, now));
-            if !same {
-                *before = clusters.to_vec();
+    /// Reports about its own of these from now on.
+    pub(super) fn assign(&self, assigned: Assigned) {
+        self.assigned.send_if_modified(|before| {
+            let news =
+                !is_same(&before.own, &assigned.own) || !is_same(&before.of_others, &assigned.of_others);
+            if news {
+                *before = assigned;
             }
-            !same
+            news
         });
     }
 }
 
+fn is_same(before: &[Arc<ClusterCounts>], now: &[Arc<ClusterCounts>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(before, now)| Arc::ptr_eq(before, now))
+}
+
 impl Drop for LoadReporter {
     fn drop(&mut self) {
-        self.set(&[]);
+        self.assigned.send_if_modified(|assigned| !std::mem::take(&mut assigned.own).is_empty());
     }
 }
 
 impl Task {
     async fn run(mut self) {
         // The first clusters come at once.
-        changed(&mut self.clusters).await;
+        changed(&mut self.assigned).await;
         self.hear();
         while !self.report.is_done() {
             let Err(reason) = self.stream().await else { return };
@@ -98,7 +122,7 @@ impl Task {
             let again = clock.now() + DEFAULT_STREAM_BACKOFF.delay(self.failures, clock.entropy());
             while !self.report.is_done() {
                 tokio::select! {
-                    () = changed(&mut self.clusters) => self.hear(),
+                    () = changed(&mut self.assigned) => self.hear(),
                     () = sleep_until(again) => break,
                 }
             }
@@ -108,7 +132,11 @@ impl Task {
     /// Takes note of the clusters.
     fn hear(&mut self) {
         let now = self.environment.clock.now();
-        self.report.set_clusters(now, &self.clusters.borrow_and_update());
+        let assigned = self.assigned.borrow_and_update();
+        self.report.set_clusters(now, &assigned.own, &assigned.of_others);
+        if self.environment.tasks.is_stopped() {
+            self.report.end();
+        }
     }
 
     /// Reports on one stream; an error says why it ended before everything was said.
@@ -118,7 +146,7 @@ impl Task {
         let mut stream = loop {
             tokio::select! {
                 stream = &mut opening => break stream?,
-                () = changed(&mut self.clusters) => self.hear(),
+                () = changed(&mut self.assigned) => self.hear(),
             }
             if self.report.is_done() {
                 return Ok(());
@@ -136,7 +164,7 @@ impl Task {
                 stream.poll_next(cx).map_ok(Step::Message)
             });
             tokio::select! {
-                () = changed(&mut self.clusters) => self.hear(),
+                () = changed(&mut self.assigned) => self.hear(),
                 step = step => match step? {
                     Step::Message(message) => {
                         self.report.receive(self.environment.clock.now(), &message)?;
@@ -163,8 +191,8 @@ impl Task {
 }
 
 /// Resolves when the clusters are others than before; never again once nobody can change them.
-async fn changed(clusters: &mut watch::Receiver<Vec<Arc<ClusterCounts>>>) {
-    if clusters.changed().await.is_err() {
+async fn changed(assigned: &mut watch::Receiver<Assigned>) {
+    if assigned.changed().await.is_err() {
         pending::<()>().await;
     }
 }

@@ -1,7 +1,7 @@
 //! Who is told the load of which clusters: the control plane that sent them, or takes its place.
 
 use super::load_counts::ClusterCounts;
-use super::load_stream::LoadReporter;
+use super::load_stream::{Assigned, LoadReporter};
 use crate::bootstrap::{Node, Server};
 use crate::net::Environment;
 use std::sync::Arc;
@@ -22,19 +22,24 @@ impl Loads {
 
     /// From now on each server is told the load of these clusters, and of no others.
     pub(super) fn update(&mut self, clusters: &[(&Server, &Arc<ClusterCounts>)]) {
-        // Those that are dropped say what is left to say.
-        self.reporters.retain(|reporter| clusters.iter().any(|(server, _)| *server == reporter.server()));
         for (server, _) in clusters {
             if !self.reporters.iter().any(|reporter| reporter.server() == *server) {
                 let server = Server::clone(server);
                 self.reporters.push(LoadReporter::start(server, &self.node, &self.environment));
             }
         }
-        for reporter in &self.reporters {
-            let of_it = clusters.iter().filter(|(server, _)| *server == reporter.server());
-            let of_it: Vec<_> = of_it.map(|(_, counts)| Arc::clone(counts)).collect();
-            reporter.set(&of_it);
-        }
+        self.reporters.retain(|reporter| {
+            let mut assigned = Assigned::default();
+            for (server, counts) in clusters {
+                let of_it = *server == reporter.server();
+                let list = if of_it { &mut assigned.own } else { &mut assigned.of_others };
+                list.push(Arc::clone(counts));
+            }
+            // Those that are dropped say what is left to say.
+            let goes_on = !assigned.own.is_empty();
+            reporter.assign(assigned);
+            goes_on
+        });
     }
 
     /// Whether nobody is told anything.
