@@ -7,6 +7,7 @@ use mesh_core::telemetry::events::Event;
 use mesh_core::telemetry::metrics::CLUSTER_RETRIES;
 use mesh_core::xds::directory::Directory;
 use mesh_core::xds::disk_format::{Record, encode};
+use mesh_core::xds::session::HEALTHY_STREAM;
 use mesh_core::{Mesh, mesh};
 use mesh_proto::ads::Any;
 use mesh_proto::envoy::config::cluster::v3 as proto;
@@ -152,6 +153,8 @@ enum Fault {
     SendsNoise,
     NeverAnswers,
     AnswersGarbage,
+    /// Says something that is no answer, and ends the stream when that is no failure any more.
+    AnswersNothing,
     EndsStreams,
 }
 
@@ -187,6 +190,14 @@ fn misbehave(net: &VirtualNet, fault: Fault) -> Option<Server> {
                 })
             }));
         }
+        Fault::AnswersNothing => {
+            return Some(Server::start(net.listen(FIRST), |stream| {
+                tokio::spawn(async move {
+                    let _ = stream.responses.send(Default::default()).await;
+                    sleep(HEALTHY_STREAM + Duration::from_millis(100)).await;
+                })
+            }));
+        }
         Fault::EndsStreams => {
             return Some(Server::start(net.listen(FIRST), |stream| {
                 tokio::spawn(async move { drop(stream) })
@@ -200,7 +211,7 @@ fn misbehave(net: &VirtualNet, fault: Fault) -> Option<Server> {
 /// does not do well, and up to one second for one that cannot be connected to, so that it is used as soon as it is back.
 fn most_attempts(fault: Fault) -> usize {
     match fault {
-        Fault::AnswersGarbage | Fault::EndsStreams => 60,
+        Fault::AnswersGarbage | Fault::AnswersNothing | Fault::EndsStreams => 60,
         _ => 720,
     }
 }
@@ -215,6 +226,7 @@ async fn whatever_the_first_control_plane_does_the_second_one_serves() {
         Fault::SendsNoise,
         Fault::NeverAnswers,
         Fault::AnswersGarbage,
+        Fault::AnswersNothing,
         Fault::EndsStreams,
     ] {
         let (world, _backends) = World::with_backends(&BACKENDS);
@@ -241,9 +253,39 @@ async fn whatever_the_first_control_plane_does_the_second_one_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_control_plane_that_was_silent_before_it_was_needed_is_passed_over_all_the_same() {
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let _first = misbehave(&world.net, Fault::NeverAnswers);
+    let _second = world.control.serve_on(world.net.listen(SECOND));
+    let mesh = builder(&world.net, &[FIRST, SECOND]).build().unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.control.streams(), 0, "nothing is needed");
+    let answer = call(&mesh, TARGET, Duration::from_secs(10)).await;
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_names_the_control_plane_that_is_connected() {
+    let (log, _guard) = Lines::capture();
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let _second = world.control.serve_on(world.net.listen(SECOND));
+    let mesh = builder(&world.net, &[FIRST, SECOND]).build().unwrap();
+    assert!(call(&mesh, TARGET, Duration::from_secs(10)).await.is_ok());
+    let lines = log.take();
+    let connected: Vec<_> = lines.iter().filter(|line| line.contains("control plane connected")).collect();
+    assert!(connected.len() == 1 && connected[0].contains(SECOND), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_control_plane_that_misbehaves_is_told_of_once() {
     let (log, _guard) = Lines::capture();
-    for fault in [Fault::Refuses, Fault::NoFileDescriptors, Fault::AcceptsAndCloses, Fault::AnswersGarbage] {
+    for fault in [
+        Fault::Refuses,
+        Fault::NoFileDescriptors,
+        Fault::AcceptsAndCloses,
+        Fault::AnswersGarbage,
+        Fault::AnswersNothing,
+    ] {
         let (world, _backends) = World::with_backends(&BACKENDS);
         let first = misbehave(&world.net, fault);
         let attempts = Arc::<AtomicUsize>::default();
@@ -262,12 +304,9 @@ async fn one_control_plane_that_misbehaves_is_told_of_once() {
         let lines = log.take();
         let (connected, lost): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with("INFO "));
         assert!(lost.len() == 1 && lost[0].starts_with("WARN no control plane"), "{fault:?}: {lines:?}");
-        // Garbage comes over a connection that is up until then.
-        assert_eq!(
-            connected.len(),
-            usize::from(matches!(fault, Fault::AnswersGarbage)),
-            "{fault:?}: {lines:?}"
-        );
+        // What is no answer comes over a connection that is up until then.
+        let is_up = matches!(fault, Fault::AnswersGarbage | Fault::AnswersNothing);
+        assert_eq!(connected.len(), usize::from(is_up), "{fault:?}: {lines:?}");
 
         if exhausted.is_none() {
             drop(first);

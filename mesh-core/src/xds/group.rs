@@ -135,6 +135,7 @@ impl<K: ResourceKind> Group<K> {
         for upstream in &mut self.upstreams {
             upstream.session.change_subscription(kind, added, removed);
         }
+        self.ask();
     }
 
     /// Subscribes to every resource of a kind, whatever its name.
@@ -142,6 +143,20 @@ impl<K: ResourceKind> Group<K> {
         self.everything.insert(kind);
         for upstream in &mut self.upstreams {
             upstream.session.add_all(kind);
+        }
+        self.ask();
+    }
+
+    /// Takes note that those whose streams were open before anything was wanted are asked for something now.
+    fn ask(&mut self) {
+        if !self.is_used() {
+            return;
+        }
+        let now = self.environment.clock.now();
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            if upstream.session.is_open() {
+                self.fallback.asked(index, now);
+            }
         }
     }
 
@@ -254,12 +269,10 @@ impl<K: ResourceKind> Group<K> {
             Step::Changed => {}
             Step::Opened => {
                 tracing::debug!(control_plane = %source, "xDS stream opened");
-                if self.is_used() {
-                    self.fallback.asked(index, self.environment.clock.now());
-                }
+                self.ask();
                 // What was down is up again only with its first answer: it may go on failing.
                 if self.health == Health::Unknown {
-                    self.tell(Health::Up);
+                    self.tell_up(index);
                 }
             }
             Step::Answered => {
@@ -274,7 +287,7 @@ impl<K: ResourceKind> Group<K> {
                 let let_go = self.upstreams.drain(self.fallback.tried()..);
                 let past = self.past.iter_mut().skip(self.fallback.tried());
                 past.zip(let_go).for_each(|(past, upstream)| past.add(&upstream.session));
-                self.tell(Health::Up);
+                self.tell_up(index);
             }
             Step::Ended { answered, reason } => {
                 tracing::debug!(control_plane = %source, answered, reason, "xDS stream ended");
@@ -282,7 +295,7 @@ impl<K: ResourceKind> Group<K> {
                 self.reasons[index] = reason;
                 let more = self.upstreams.len() < self.sources.len() && self.is_missing();
                 if self.fallback.is_down() && !more {
-                    self.tell(Health::Down(self.reason()));
+                    self.tell_down(self.reason());
                 }
             }
         }
@@ -324,22 +337,23 @@ impl<K: ResourceKind> Group<K> {
         session
     }
 
-    /// Tells the outside how it goes, if that is new.
-    fn tell(&mut self, health: Health) {
-        let source = self.source();
-        match (&self.health, &health) {
-            (Health::Down(_), Health::Down(reason)) => tracing::debug!(%reason, "still no control plane"),
-            (_, Health::Down(reason)) => {
-                tracing::warn!(%reason, "no control plane; the configuration stays in force");
-                self.environment.events.emit(|| Event::ControlPlaneDown(reason.clone()));
-            }
-            (Health::Up, _) => {}
-            _ => {
-                tracing::info!(control_plane = %source, "control plane connected");
-                self.environment.events.emit(|| Event::ControlPlaneUp);
-            }
+    /// Tells the outside that a control plane works, if that is new.
+    fn tell_up(&mut self, index: usize) {
+        if std::mem::replace(&mut self.health, Health::Up) != Health::Up {
+            tracing::info!(control_plane = %self.sources[index], "control plane connected");
+            self.environment.events.emit(|| Event::ControlPlaneUp);
         }
-        self.health = health;
+    }
+
+    /// Tells the outside that none works, if that is new.
+    fn tell_down(&mut self, reason: Arc<str>) {
+        if let Health::Down(_) = self.health {
+            tracing::debug!(%reason, "still no control plane");
+        } else {
+            tracing::warn!(%reason, "no control plane; the configuration stays in force");
+            self.environment.events.emit(|| Event::ControlPlaneDown(reason.clone()));
+        }
+        self.health = Health::Down(reason);
     }
 
     /// Tells once that nobody has confirmed what is in force.

@@ -215,7 +215,7 @@ impl<K: ResourceKind> Session<K> {
 
     /// The stream is gone, or could not be opened.
     pub fn closed(&mut self, now: Instant, reason: &str, entropy: u64) {
-        if !matches!(self.link, Link::Up { answered: true, .. }) {
+        if !self.is_answered() {
             self.outages += u64::from(self.error.is_none());
             self.error = Some(reason.into());
             self.works = false;
@@ -243,7 +243,19 @@ impl<K: ResourceKind> Session<K> {
         Some(request.into())
     }
 
-    /// Takes a message in and adds what changed to `changes`.
+    /// Whether the open stream has brought an answer.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.link, Link::Up { answered: true, .. })
+    }
+
+    /// Whether a message is what a control plane would say, and not just anything: what [`receive`](Self::receive) counts as an
+    /// answer.
+    pub(super) fn is_answer(&self, message: &Bytes) -> bool {
+        Response::read(self.protocol, message)
+            .is_ok_and(|response| K::from_type_url(response.type_url).is_some())
+    }
+
+    /// Takes a message in and adds what changed to `changes`. One of a type that there is not is passed over, and no answer.
     ///
     /// # Errors
     ///
@@ -257,16 +269,16 @@ impl<K: ResourceKind> Session<K> {
         let Link::Up { answered, .. } = &mut self.link else { return Ok(()) };
         let response = Response::read(self.protocol, &message)
             .map_err(|error| Garbled(format!("not a discovery response: {error}")))?;
+        let Some(kind) = K::from_type_url(response.type_url) else {
+            tracing::debug!(type_url = response.type_url, "response of a type that was not asked for");
+            return Ok(());
+        };
         *answered = true;
         self.error = None;
         self.works = true;
         if !response.control_plane.is_empty() && response.control_plane != self.control_plane {
             response.control_plane.clone_into(&mut self.control_plane);
         }
-        let Some(kind) = K::from_type_url(response.type_url) else {
-            tracing::debug!(type_url = response.type_url, "response of a type that was not asked for");
-            return Ok(());
-        };
         let subscription = &mut self.subscriptions[kind.index()];
         subscription.receive(now, &response);
         changes.extend(subscription.take_changed().map(|name| Change { kind, name }));

@@ -53,6 +53,28 @@ fn subscribe_receive_acknowledge() {
 }
 
 #[test]
+fn only_what_is_of_a_known_type_is_an_answer() {
+    let mut f = Fixture::up();
+    let of_type = |type_url: &str| {
+        DiscoveryResponse { type_url: type_url.to_owned(), ..Default::default() }.encode_to_vec()
+    };
+    let good = of_type(Whole.type_url());
+    let nonce_that_is_no_text = [&good[..], &[0x2a, 1, 0xff]].concat();
+    assert!(!f.session.is_answer(&nonce_that_is_no_text.into()));
+    f.session.closed(f.now, "refused", 0);
+    f.now += Duration::from_secs(60);
+    f.open();
+    for not in [vec![], of_type("type.googleapis.com/Unknown")] {
+        assert!(!f.session.is_answer(&not.clone().into()));
+        f.deliver(not);
+        assert!(!f.session.is_answered() && !f.session.is_connected() && f.session.error().is_some());
+    }
+    assert!(f.session.is_answer(&good.clone().into()));
+    f.deliver(good);
+    assert!(f.session.is_answered() && f.session.is_connected() && f.session.error().is_none());
+}
+
+#[test]
 fn an_acknowledgement_and_new_names_leave_in_one_request() {
     let mut f = Fixture::up();
     f.subscribe(Whole, &["a"]);

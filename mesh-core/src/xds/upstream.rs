@@ -1,10 +1,8 @@
 //! One control plane: joins a [`Session`] to its stream. The part of the xDS client that does I/O.
 
-use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use super::link::{Link, Source};
 use super::session::{Change, Session};
-use super::wire::Response;
 use crate::clock::Timer;
 use crate::net::Environment;
 use bytes::Bytes;
@@ -22,7 +20,7 @@ pub(super) struct Upstream<K: ResourceKind> {
     source: Source,
     environment: Environment,
     stream: Stream,
-    /// The first message of a stream, until the caller knows that there is one.
+    /// The first answer of a stream, until the caller knows that there is one.
     first: Option<Bytes>,
     timer: Timer,
 }
@@ -30,7 +28,7 @@ pub(super) struct Upstream<K: ResourceKind> {
 enum Stream {
     None,
     Opening(Pin<Box<dyn Future<Output = Result<Link, String>> + Send>>),
-    Open { link: Box<Link>, answered: bool },
+    Open(Box<Link>),
 }
 
 /// What happened.
@@ -86,14 +84,14 @@ impl<K: ResourceKind> Upstream<K> {
                 Stream::None => {}
                 Stream::Opening(opening) => match opening.as_mut().poll(cx) {
                     Poll::Ready(Ok(link)) => {
-                        self.stream = Stream::Open { link: Box::new(link), answered: false };
+                        self.stream = Stream::Open(Box::new(link));
                         self.session.opened(now);
                         return Poll::Ready(Step::Opened);
                     }
                     Poll::Ready(Err(reason)) => return Poll::Ready(self.end(reason)),
                     Poll::Pending => {}
                 },
-                Stream::Open { .. } => match self.exchange(cx, changes) {
+                Stream::Open(_) => match self.exchange(cx, changes) {
                     Ok(None) => {}
                     Ok(Some(step)) => return Poll::Ready(step),
                     Err(reason) => return Poll::Ready(self.end(reason)),
@@ -107,7 +105,7 @@ impl<K: ResourceKind> Upstream<K> {
     }
 
     fn end(&mut self, reason: String) -> Step {
-        let answered = matches!(self.stream, Stream::Open { answered: true, .. });
+        let answered = self.first.is_some() || self.session.is_answered();
         (self.stream, self.first) = (Stream::None, None);
         let clock = &self.environment.clock;
         self.session.closed(clock.now(), &reason, clock.entropy());
@@ -123,22 +121,24 @@ impl<K: ResourceKind> Upstream<K> {
         cx: &mut Context<'_>,
         changes: &mut Vec<Change<K>>,
     ) -> Result<Option<Step>, String> {
-        let Stream::Open { link, answered } = &mut self.stream else { return Ok(None) };
+        let Stream::Open(link) = &mut self.stream else { return Ok(None) };
         let now = self.environment.clock.now();
         let mut taken = 0;
         loop {
             let message = match self.first.take() {
                 Some(message) => message,
                 None => match link.poll_next(cx) {
-                    Poll::Ready(message) => message?,
+                    Poll::Ready(message) => {
+                        let message = message?;
+                        if !self.session.is_answered() && self.session.is_answer(&message) {
+                            self.first = Some(message);
+                            return Ok(Some(Step::Answered));
+                        }
+                        message
+                    }
                     Poll::Pending => break,
                 },
             };
-            if !*answered && is_answer::<K>(self.session.protocol(), &message) {
-                *answered = true;
-                self.first = Some(message);
-                return Ok(Some(Step::Answered));
-            }
             self.session.receive(now, message, changes).map_err(|garbled| garbled.0)?;
             taken += 1;
             if taken == BATCH {
@@ -160,35 +160,11 @@ impl<K: ResourceKind> Upstream<K> {
     }
 }
 
-/// Whether a message is what a control plane would say, and not just anything.
-fn is_answer<K: ResourceKind>(protocol: Protocol, message: &Bytes) -> bool {
-    Response::read(protocol, message).is_ok_and(|response| K::from_type_url(response.type_url).is_some())
-}
-
 impl<K: ResourceKind> fmt::Debug for Upstream<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
             .field("source", &self.source)
             .field("session", &self.session)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resource::Kind;
-    use mesh_proto::ads::DiscoveryResponse;
-    use prost::Message;
-
-    #[test]
-    fn only_what_the_session_can_read_is_an_answer() {
-        let type_url = Kind::Cluster.type_url().to_owned();
-        let good = DiscoveryResponse { type_url, ..Default::default() }.encode_to_vec();
-        let is_answer =
-            |message: &[u8]| is_answer::<Kind>(Protocol::StateOfTheWorld, &Bytes::copy_from_slice(message));
-        assert!(is_answer(&good));
-        assert!(!is_answer(&[&good[..], &[0x2a, 1, 0xff]].concat()), "the nonce is no text");
-        assert!(!is_answer(b""));
     }
 }
