@@ -2,7 +2,7 @@
 
 use super::credentials::{CallCredentials, ChannelCredentials, read_call, read_channel};
 use super::reader::{Item, Object, stable_name};
-use crate::net::{Address, AddressError};
+use crate::net::{Address, AddressError, FileReads};
 
 /// A control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub struct Server {
     pub call_credentials: Vec<CallCredentials>,
     /// What it can do and how to treat it.
     pub features: Features,
+    /// Reads the files of its credentials.
+    pub files: FileReads,
 }
 
 /// `server_features`: what a control plane can do and how to treat it. All off by default.
@@ -81,6 +83,7 @@ impl Server {
             credentials: ChannelCredentials::Insecure,
             call_credentials: Vec::new(),
             features: Features::default(),
+            files: FileReads::default(),
         })
     }
 

@@ -4,6 +4,7 @@ mod address;
 mod dial;
 mod environment;
 mod family;
+mod file_reads;
 pub mod h2_driver;
 mod io;
 pub mod tls;
@@ -15,4 +16,5 @@ pub use self::dial::{
 };
 pub use self::environment::{Environment, MAX_CONCURRENT_CONNECTS};
 pub use self::family::DnsFamily;
+pub use self::file_reads::FileReads;
 pub use self::io::Io;

@@ -3,7 +3,7 @@
 //! The files are read for every connection, so a certificate that was exchanged on disk is used from the next
 //! connection on, without a watcher.
 
-use super::{Address, Io};
+use super::{Address, FileReads, Io};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,16 +29,21 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Makes a connection to `address` secure, to speak `protocol` over it.
+    /// Makes a connection to `address` secure, to speak `protocol` over it; the files are read by `reads`.
     ///
     /// # Errors
     ///
     /// Which file is not usable and why, or why the peer is not trusted or does not trust us.
-    pub async fn connect(&self, io: Io, address: &Address, protocol: &'static [u8]) -> Result<Io, String> {
+    pub async fn connect(
+        &self,
+        io: Io,
+        address: &Address,
+        protocol: &'static [u8],
+        reads: &FileReads,
+    ) -> Result<Io, String> {
         let name = self.server_name(address)?;
         let files = self.clone();
-        let read = tokio::task::spawn_blocking(move || files.config(protocol)).await;
-        let config = read.map_err(|_| "the runtime is shutting down".to_owned())??;
+        let config = reads.run(move || files.config(protocol)).await??;
         handshake(io, config, name, protocol).await
     }
 

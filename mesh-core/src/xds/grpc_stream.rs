@@ -5,6 +5,7 @@
 
 use super::inbox::{Inbox, PREFIX};
 use crate::bootstrap::{CallCredentials, ChannelCredentials, Server};
+use crate::clock::Instant;
 use crate::net::h2_driver::{self, Drained, Driver, KeepAlive, Vitals};
 use crate::net::tls::ALPN_H2;
 use crate::net::{DEFAULT_CONNECT_TIMEOUT, Environment};
@@ -12,10 +13,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
+use tokio::time::timeout_at;
 
 /// The largest frame that is accepted: whatever fits the window, so that a large message of a server that makes use of it
 /// comes in one piece.
@@ -49,9 +52,10 @@ impl GrpcStream {
         environment: &Environment,
     ) -> Result<Self, String> {
         let ended = Ended::default();
-        let tokens = read_tokens(&server.call_credentials).await?;
+        let deadline = environment.clock.now() + DEFAULT_CONNECT_TIMEOUT;
+        let tokens = read_tokens(server, deadline).await?;
         let connect = connect(server, environment, &ended);
-        let mut handle = tokio::time::timeout(DEFAULT_CONNECT_TIMEOUT, connect)
+        let mut handle = timeout_at(deadline, connect)
             .await
             .map_err(|_| format!("no HTTP/2 connection within {DEFAULT_CONNECT_TIMEOUT:?}"))??;
         let scheme = match server.credentials {
@@ -155,7 +159,7 @@ async fn connect(
     let mut io =
         environment.dialer.dial(address, DEFAULT_CONNECT_TIMEOUT).await.map_err(|e| e.to_string())?;
     if let ChannelCredentials::Tls(files) = &server.credentials {
-        io = files.connect(io, address, ALPN_H2).await?;
+        io = files.connect(io, address, ALPN_H2, &server.files).await?;
     }
     let handshake = h2_driver::builder().max_frame_size(MAX_FRAME).handshake(io).await;
     let (handle, connection) = handshake.map_err(|error| format!("HTTP/2 handshake: {error}"))?;
@@ -179,26 +183,23 @@ async fn connect(
 }
 
 /// What to show as `authorization`: the tokens as their files have them now.
-async fn read_tokens(credentials: &[CallCredentials]) -> Result<Vec<HeaderValue>, String> {
-    if credentials.is_empty() {
-        return Ok(Vec::new());
+async fn read_tokens(server: &Server, deadline: Instant) -> Result<Vec<HeaderValue>, String> {
+    let mut tokens = Vec::new();
+    for CallCredentials::TokenFile(path) in &server.call_credentials {
+        let fail = |why: &dyn fmt::Display| format!("jwt_token_file {}: {why}", path.display());
+        let file = path.clone();
+        let read = timeout_at(deadline, server.files.run(move || std::fs::read_to_string(file)));
+        let late = |_| fail(&format_args!("it could not be read within {DEFAULT_CONNECT_TIMEOUT:?}"));
+        let token = read.await.map_err(late)??.map_err(|error| fail(&error))?;
+        if token.trim().is_empty() {
+            return Err(fail(&"the file is empty"));
+        }
+        let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+        let mut value = value.map_err(|_| fail(&"the file does not hold one token"))?;
+        value.set_sensitive(true);
+        tokens.push(value);
     }
-    let credentials = credentials.to_vec();
-    let read = move || {
-        let token = |CallCredentials::TokenFile(path): &CallCredentials| {
-            let fail = |why: &dyn std::fmt::Display| format!("jwt_token_file {}: {why}", path.display());
-            let token = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
-            if token.trim().is_empty() {
-                return Err(fail(&"the file is empty"));
-            }
-            let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
-            let mut value = value.map_err(|_| fail(&"the file does not hold one token"))?;
-            value.set_sensitive(true);
-            Ok(value)
-        };
-        credentials.iter().map(token).collect()
-    };
-    tokio::task::spawn_blocking(read).await.map_err(|_| "the runtime is shutting down".to_owned())?
+    Ok(tokens)
 }
 
 /// Why the server ended the stream, from its status.
