@@ -2,19 +2,19 @@
 
 use mesh_core::bootstrap::{Bootstrap, DiskCache};
 use mesh_core::clock::Clock;
-use mesh_core::net::{Address, Connect, ConnectFuture, Dialer};
+use mesh_core::net::{Address, Connect, ConnectFuture, DEFAULT_CONNECT_TIMEOUT, Dialer};
 use mesh_core::telemetry::events::Event;
 use mesh_core::telemetry::metrics::CLUSTER_RETRIES;
 use mesh_core::xds::directory::Directory;
 use mesh_core::xds::disk_format::{Record, encode};
 use mesh_core::xds::session::HEALTHY_STREAM;
 use mesh_core::{Mesh, mesh};
-use mesh_proto::ads::Any;
+use mesh_proto::ads::{Any, DiscoveryRequest, DiscoveryResponse};
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::config::listener::v3::{ApiListener, Listener};
 use mesh_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use mesh_proto::pack_any;
-use mesh_testkit::ads::{Resources, Server, name_of};
+use mesh_testkit::ads::{Resources, Script, Server, name_of};
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
 use mesh_testkit::log::Lines;
@@ -22,6 +22,7 @@ use mesh_testkit::net::{Listener as Socket, VirtualNet};
 use mesh_testkit::resources::{any, assignment, cluster, listener, route, routes};
 use mesh_testkit::world::{CONTROL_PLANE as FIRST, TARGET, World};
 use mesh_tonic::Channel;
+use prost::Message as _;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -527,6 +528,41 @@ async fn what_is_on_disk_lives_no_longer_than_the_control_plane_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_control_plane_has_not_answered_yet_counts_as_from_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = DiskCache::new(folder.path().join("cache"));
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let with_disk = || builder(&world.net, &[FIRST]).disk_cache(cache.clone()).build().unwrap();
+    let server = world.control.serve_on(world.net.listen(FIRST));
+    let mesh = with_disk();
+    assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok());
+    assert!(mesh.close(Duration::from_secs(5)).await);
+    drop(server);
+
+    // It answers what was asked first, and no more.
+    let (script, mut streams) = Script::new();
+    let _server = script.serve_on(world.net.listen(FIRST));
+    let mesh = with_disk();
+    assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok());
+    let _kept = Channel::new(&mesh, TARGET).unwrap();
+    let from_disk = async || mesh.report().await.unwrap().control_plane.unwrap().from_disk;
+    assert_eq!(from_disk().await, 4);
+    let mut stream = streams.recv().await.unwrap();
+    let request = DiscoveryRequest::decode(stream.requests.recv().await.unwrap()).unwrap();
+    let response = DiscoveryResponse {
+        version_info: "1".to_owned(),
+        resources: vec![any(&listener("echo:80", "echo-routes"))],
+        type_url: request.type_url,
+        nonce: "1".to_owned(),
+        control_plane: None,
+    };
+    stream.responses.send(response.encode_to_vec().into()).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(from_disk().await, 3);
+    assert!(call(&mesh, TARGET, Duration::from_secs(5)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disk_cache_that_cannot_be_used_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let (world, _backends) = World::with_backends(&BACKENDS);
@@ -829,4 +865,47 @@ async fn the_token_is_read_again_for_every_stream() {
     let server = world.control.serve_on(world.net.listen(FIRST));
     until(async || shown(&server).is_some()).await;
     assert_eq!(shown(&server).unwrap(), "Bearer second");
+}
+
+/// Lets time go by. On its own it would stand still for as long as a thread hangs.
+#[cfg(unix)]
+async fn pass(time: Duration) {
+    const STEP: Duration = Duration::from_millis(50);
+    for _ in 0..time.div_duration_f64(STEP) as usize {
+        tokio::time::advance(STEP).await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_token_that_cannot_be_read_in_time_leads_to_the_next_control_plane() {
+    let folder = tempfile::tempdir().unwrap();
+    let [token, pipe, other] = ["token", "pipe", "other"].map(|name| folder.path().join(name));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, &token).unwrap();
+    let (world, _backends) = World::with_backends(&BACKENDS);
+    let first = world.control.serve_on(world.net.listen(FIRST));
+    let _second = world.control.serve_on(world.net.listen(SECOND));
+    let json = format!(
+        r#"{{"xds_servers": [
+            {{"server_uri": "{FIRST}", "channel_creds": [{{"type": "insecure"}}], "call_creds": [
+                {{"type": "jwt_token_file", "config": {{"jwt_token_file": {token:?}, "mesh.allow_insecure": true}}}}]}},
+            {{"server_uri": "{SECOND}", "channel_creds": [{{"type": "insecure"}}]}}]}}"#
+    );
+    let bootstrap = Bootstrap::from_json(&json).unwrap();
+    let mesh = Mesh::builder().bootstrap(bootstrap).dialer(world.net.dialer()).build().unwrap();
+    let caller = mesh.clone();
+    let answer = tokio::spawn(async move { call(&caller, TARGET, Duration::from_secs(60)).await });
+    pass(DEFAULT_CONNECT_TIMEOUT + Duration::from_secs(1)).await;
+    let answered = answer.is_finished();
+    std::fs::write(&other, "late").unwrap();
+    std::fs::rename(&other, &token).unwrap();
+    // With a writer at the other end, whoever hangs reads what there is: nothing.
+    drop(std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap());
+    assert!(answered, "whoever reads hangs, and all others wait");
+    assert!(answer.await.unwrap().is_ok());
+    until(async || first.heads().last().is_some_and(|head| head["authorization"] == "Bearer late")).await;
 }

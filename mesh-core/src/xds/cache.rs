@@ -32,7 +32,8 @@ pub struct Entry<V> {
     pub(super) seen_in: u64,
     /// When to conclude that the resource does not exist.
     pub(super) deadline: Option<Instant>,
-    /// When to conclude that a complete response that lacked it did not cross the request for it.
+    /// When to conclude that the control plane does not have it, having said what it has without mentioning it: the response
+    /// may have crossed the request for it, or more responses may follow. Gone once it is mentioned.
     pub(super) grace: Option<Instant>,
     /// When its time to live is over.
     pub(super) expires: Option<Instant>,
@@ -257,6 +258,11 @@ impl<V> Entry<V> {
     /// Whether it is a part of everything that this control plane has not confirmed.
     pub(super) fn is_unconfirmed(&self) -> bool {
         self.inherited && !self.named && self.present().is_some()
+    }
+
+    /// Whether it is present because the disk cache had it, and no control plane has confirmed it.
+    pub(super) fn is_from_disk(&self) -> bool {
+        self.inherited && self.present().is_some_and(|present| present.version.is_empty())
     }
 
     /// Whether it is as good as the control plane has it.

@@ -116,13 +116,9 @@ impl<K: ResourceKind> Group<K> {
 
     /// Resources in force that no control plane has confirmed.
     pub(super) fn preloaded(&self) -> usize {
-        if self.answered {
-            return 0;
-        }
         let session = self.session();
-        let present =
-            |&kind: &K| session.entries(kind).filter(|(_, entry)| entry.present().is_some()).count();
-        K::ALL.iter().map(present).sum()
+        let count = |&kind: &K| session.entries(kind).filter(|(_, entry)| entry.is_from_disk()).count();
+        K::ALL.iter().map(count).sum()
     }
 
     /// Subscribes to the names `added` of a kind, and to those `removed` no more; either may be so already.

@@ -248,13 +248,14 @@ impl<K: ResourceKind> Table<K> {
             entry.alarm = None;
             let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let mut absence = None;
-            let mut unmentioned = false;
+            let mut taken_away = false;
             if due(entry.grace) {
                 entry.grace = None;
-                if matches!(entry.state, State::Pending) && entry.rejection.is_none() {
-                    absence = Some(Absence::Unlisted);
+                match entry.state {
+                    State::Pending if entry.rejection.is_none() => absence = Some(Absence::Unlisted),
+                    State::Present(_) => taken_away = true,
+                    _ => {}
                 }
-                unmentioned = entry.inherited && entry.present().is_some();
             }
             if due(entry.deadline) {
                 entry.deadline = None;
@@ -270,7 +271,7 @@ impl<K: ResourceKind> Table<K> {
             arm(&mut self.alarms, entry, &name);
             match absence {
                 Some(absence) => self.set_absent(now, &name, absence, None),
-                None if unmentioned => self.delete(now, &name, None),
+                None if taken_away => self.delete(now, &name, None),
                 None => {}
             }
         }
