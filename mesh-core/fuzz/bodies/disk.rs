@@ -9,7 +9,7 @@ use mesh_core::xds::disk_format::{Content, Room, decode, encode};
 use mesh_core::xds::features::Features;
 use mesh_core::xds::in_process::Protocol;
 use mesh_core::xds::kind::ResourceKind;
-use mesh_core::xds::session::{DEFAULT_STREAM_BACKOFF, Session};
+use mesh_core::xds::session::Session;
 use mesh_proto::ads::DeltaDiscoveryRequest;
 use mesh_proto::envoy::config::core::v3::Node;
 use prost::Message;
@@ -93,8 +93,9 @@ fn check(content: Content, size: usize) {
 /// Puts the resources in force as the client does: they are known at once, and no control plane is told of them.
 fn preload(content: &Content) {
     let now = Clock::seeded(0).now();
-    let session = Session::<Kind>::new(Node::default(), DEFAULT_STREAM_BACKOFF, now);
-    let mut session = session.with(Protocol::Delta, Features::default(), &Default::default());
+    let local = Default::default();
+    let mut session =
+        Session::<Kind>::new(Node::default(), Protocol::Delta, Features::default(), &local, now);
     for record in &content.records {
         let Some(kind) = Kind::from_type_url(&record.type_url) else { continue };
         let Ok(value) = kind.decode(&record.name, &record.resource, None) else { continue };

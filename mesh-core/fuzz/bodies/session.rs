@@ -8,7 +8,7 @@ use mesh_core::resource::Kind;
 use mesh_core::xds::features::Features;
 use mesh_core::xds::in_process::Protocol;
 use mesh_core::xds::kind::ResourceKind;
-use mesh_core::xds::session::{Change, DEFAULT_STREAM_BACKOFF, Received, Session};
+use mesh_core::xds::session::{Change, Received, Session};
 use mesh_proto::ads::{
     Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource,
 };
@@ -204,8 +204,7 @@ impl Run {
         let wildcard = choice & 16 != 0;
         let now = Clock::seeded(0).now();
         let node = Node { id: "fuzz".to_owned(), ..Default::default() };
-        let mut session =
-            Session::new(node, DEFAULT_STREAM_BACKOFF, now).with(protocol, features, &Default::default());
+        let mut session = Session::new(node, protocol, features, &Default::default(), now);
         if wildcard {
             session.add_all(Kind::Cluster);
         }

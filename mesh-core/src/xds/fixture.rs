@@ -4,7 +4,7 @@ use super::cache::{Absence, State};
 use super::features::Features;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
-use super::session::{DEFAULT_STREAM_BACKOFF, Session};
+use super::session::Session;
 use crate::clock::{Clock, Instant};
 use bytes::Bytes;
 use mesh_proto::ads::{
@@ -71,7 +71,7 @@ impl Fixture {
     pub(super) fn with(protocol: Protocol, features: Features) -> Self {
         let now = Clock::system().now();
         let node = Node { id: "me".to_owned(), ..Default::default() };
-        let session = Session::new(node, DEFAULT_STREAM_BACKOFF, now).with(protocol, features, &());
+        let session = Session::new(node, protocol, features, &(), now);
         Self { session, subscribed: Default::default(), now, nonce: 0 }
     }
 

@@ -4,7 +4,7 @@ use super::features::Features;
 use super::grpc_stream::GrpcStream;
 use super::in_process::{self, ControlPlane, Protocol};
 use super::kind::ResourceKind;
-use super::session::{DEFAULT_STREAM_BACKOFF, Session};
+use super::session::Session;
 use crate::bootstrap::{Node, Server};
 use crate::clock::Instant;
 use crate::net::Environment;
@@ -43,8 +43,8 @@ impl Source {
         let features = match self {
             Self::Server(Server { features, .. }) => features,
             Self::InProcess(control_plane) => {
-                let session = Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now);
-                return session.with(control_plane.protocol(), Features::default(), local);
+                let (node, protocol) = (node.to_proto(), control_plane.protocol());
+                return Session::new(node, protocol, Features::default(), local, now);
             }
         };
         let mut node = node.clone();
@@ -57,7 +57,7 @@ impl Source {
             ignore_resource_deletion: features.ignore_resource_deletion,
             resource_timer_is_transient_error: features.resource_timer_is_transient_error,
         };
-        Session::new(node.to_proto(), DEFAULT_STREAM_BACKOFF, now).with(protocol, features, local)
+        Session::new(node.to_proto(), protocol, features, local, now)
     }
 
     pub(super) async fn open(&self, protocol: Protocol, environment: &Environment) -> Result<Link, String> {

@@ -5,7 +5,7 @@ use super::fixture::Toy::{self, Part, Whole};
 use super::in_process::Protocol::{self, Delta, StateOfTheWorld};
 use super::kind::ResourceKind;
 use super::model::{MAX_LATENCY, Stream, Style, World, is_refusal};
-use super::session::{Change, DEFAULT_STREAM_BACKOFF, Session};
+use super::session::{Change, Session};
 use crate::clock::{Clock, Instant};
 use mesh_proto::envoy::config::core::v3::Node;
 use proptest::prelude::*;
@@ -314,8 +314,7 @@ impl Run {
 }
 
 fn session(style: Style, wildcard: bool, now: Instant) -> Session<Toy> {
-    let session = Session::new(Node::default(), DEFAULT_STREAM_BACKOFF, now);
-    let mut session = session.with(style.protocol, Default::default(), &());
+    let mut session = Session::new(Node::default(), style.protocol, Default::default(), &(), now);
     if wildcard {
         session.add_all(Whole);
     }

@@ -31,7 +31,6 @@ pub const HEALTHY_STREAM: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Session<K: ResourceKind> {
     node: Node,
-    backoff: Backoff,
     protocol: Protocol,
     subscriptions: Vec<Subscription<K>>,
     link: Link,
@@ -66,18 +65,15 @@ pub struct Change<K> {
 pub struct Garbled(pub String);
 
 impl<K: ResourceKind> Session<K> {
-    /// A session that wants to connect at once and speaks state of the world.
+    /// A session that wants to connect at once, with a control plane that speaks `protocol` and has `features`, for a process
+    /// that is `node` and has `local`.
     #[must_use]
-    pub fn new(node: Node, backoff: Backoff, now: Instant) -> Self {
+    pub fn new(node: Node, protocol: Protocol, features: Features, local: &K::Local, now: Instant) -> Self {
+        let subscription = |&kind| Subscription::new(kind, protocol, features, local.clone());
         Self {
             node,
-            backoff,
-            protocol: Protocol::StateOfTheWorld,
-            subscriptions: subscriptions(
-                Protocol::StateOfTheWorld,
-                Features::default(),
-                &K::Local::default(),
-            ),
+            protocol,
+            subscriptions: K::ALL.iter().map(subscription).collect(),
             link: Link::Down { until: now, wait: Duration::ZERO },
             failures: 0,
             error: None,
@@ -85,15 +81,6 @@ impl<K: ResourceKind> Session<K> {
             outages: 0,
             control_plane: String::new(),
         }
-    }
-
-    /// The same session, not used yet, for a control plane that speaks `protocol` and has `features`, and for a process that
-    /// has `local`.
-    #[must_use]
-    pub fn with(mut self, protocol: Protocol, features: Features, local: &K::Local) -> Self {
-        self.protocol = protocol;
-        self.subscriptions = subscriptions(protocol, features, local);
-        self
     }
 
     /// Takes the place of another session with the same control plane: what that knew is forgotten, but not how the control
@@ -225,7 +212,7 @@ impl<K: ResourceKind> Session<K> {
             Link::Up { answered: true, .. } => 1,
             _ => self.failures.saturating_add(1),
         };
-        let mut backoff = self.backoff;
+        let mut backoff = DEFAULT_STREAM_BACKOFF;
         if matches!(self.link, Link::Opening) {
             backoff.max = backoff.max.min(MAX_WAIT_TO_CONNECT);
         }
@@ -302,14 +289,6 @@ impl<K: ResourceKind> Session<K> {
             changes.extend(subscription.take_changed().map(|name| Change { kind, name }));
         }
     }
-}
-
-fn subscriptions<K: ResourceKind>(
-    protocol: Protocol,
-    features: Features,
-    local: &K::Local,
-) -> Vec<Subscription<K>> {
-    K::ALL.iter().map(|&kind| Subscription::new(kind, protocol, features, local.clone())).collect()
 }
 
 #[cfg(test)]
