@@ -37,6 +37,28 @@ fn report(f: &mut Fixture, kind: Toy, name: &str, code: i32, message: &str) -> V
     f.deliver(message)
 }
 
+#[test]
+fn when_the_time_of_a_resource_is_over_what_was_wrong_since_is_why_there_is_none() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    f.send(Whole, vec![wrapped_for("a", Some(any(Whole, "a", 1)), Some(SECOND))]);
+    f.send(Whole, vec![any(Whole, "a", 0)]);
+    assert_eq!(f.value(Whole, "a"), Some(1));
+    assert_eq!(f.fire_at(SECOND), ["a"]);
+    let entry = f.session.get(Whole, "a").unwrap();
+    assert_eq!((entry.value(), &*entry.trouble()), (None, "was refused: number: must not be zero"));
+    assert_eq!(f.send(Whole, vec![any(Whole, "a", 0)]), [""; 0], "it was told");
+
+    f.send(Whole, vec![wrapped_for("a", Some(any(Whole, "a", 2)), Some(SECOND))]);
+    report(&mut f, Whole, "a", 13, "overload");
+    assert_eq!(f.value(Whole, "a"), Some(2));
+    assert_eq!(f.fire_at(SECOND), ["a"]);
+    let entry = f.session.get(Whole, "a").unwrap();
+    assert_eq!((entry.value(), entry.status()), (None, Status::ReceivedError));
+    assert!(entry.trouble().contains("overload"), "{}", entry.trouble());
+}
+
 fn status(f: &Fixture, kind: Toy, name: &str) -> Status {
     f.session.get(kind, name).unwrap().status()
 }

@@ -22,7 +22,7 @@ pub struct Entry<V> {
     pub(super) named: bool,
     /// Whether what is present comes from elsewhere, and this control plane has not confirmed it.
     pub(super) inherited: bool,
-    /// Whether an older version may not be used either, because of `fail_on_data_errors`.
+    /// Whether an older version may not be used either: because of `fail_on_data_errors`, or because its time to live is over.
     pub(super) forfeited: bool,
     /// Whether it is wanted no more, but the control plane does not know that yet.
     pub(super) leaving: bool,

@@ -306,14 +306,8 @@ impl<K: ResourceKind> Group<K> {
 
     /// Hands what is in force from one control plane to another one.
     fn inherit(&mut self, from: usize, to: usize, changes: &mut Vec<Change<K>>) {
-        for (&kind, names) in K::ALL.iter().zip(&self.wanted) {
-            changes.extend(names.iter().map(|name| Change { kind, name: name.clone() }));
-            let known = self.upstreams[from].session.entries(kind);
-            let known = known
-                .filter_map(|(name, entry)| Some((name.clone(), entry.present()?.clone(), entry.expires)));
-            for (name, present, expires) in known.collect::<Vec<_>>() {
-                self.upstreams[to].session.preload(kind, &name, present, expires);
-            }
+        if let Ok([from, to]) = self.upstreams.get_disjoint_mut([from, to]) {
+            to.session.inherit(&from.session, changes);
         }
         // What the others know grows old; should they come back, they start afresh.
         for index in 0..to {

@@ -1,12 +1,15 @@
 //! A model of a control plane and of the network to it, for the property tests: both protocols, in virtual time.
 
 use super::fixture::Toy::{self, Part, Whole};
-use super::fixture::{any, resource};
+use super::fixture::any;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
 use crate::clock::{Clock, Instant};
 use bytes::Bytes;
-use mesh_proto::ads::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
+use mesh_proto::ads::{DeltaDiscoveryRequest, DiscoveryRequest, RESOURCE_TYPE_URL};
+use mesh_proto::envoy::service::discovery::v3 as envoy;
+use mesh_proto::google::protobuf as google;
+use mesh_proto::google::rpc::Status;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -24,39 +27,92 @@ pub(super) struct Style {
     pub(super) piecemeal: bool,
 }
 
-/// What the control plane has: 0 is a bad resource.
+/// What the control plane has of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thing {
+    /// A resource: 0 is a bad one. A brief one lives for [`TTL`] and is renewed.
+    Resource { number: u32, brief: bool },
+    /// Nothing but an error, of this number.
+    Error(u32),
+}
+
+/// How long a brief resource lives.
+const TTL: Duration = Duration::from_secs(5);
+/// How often a brief resource is renewed.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// What the control plane has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
-    resources: [BTreeMap<String, u32>; 2],
+    things: [BTreeMap<String, Thing>; 2],
     versions: [u64; 2],
     last: u32,
 }
 
 impl World {
-    pub(super) fn get(&self, kind: Toy, name: &str) -> Option<u32> {
-        self.resources[kind.index()].get(name).copied()
+    pub(super) fn get(&self, kind: Toy, name: &str) -> Option<Thing> {
+        self.things[kind.index()].get(name).copied()
     }
 
     pub(super) fn names(&self, kind: Toy) -> impl Iterator<Item = &String> {
-        self.resources[kind.index()].keys()
+        self.things[kind.index()].keys()
     }
 
-    pub(super) fn set(&mut self, kind: Toy, name: &str, good: bool) {
+    pub(super) fn set(&mut self, kind: Toy, name: &str, thing: impl FnOnce(u32) -> Thing) {
         self.last += 1;
-        let number = if good { self.last } else { 0 };
-        self.resources[kind.index()].insert(name.to_owned(), number);
+        self.things[kind.index()].insert(name.to_owned(), thing(self.last));
         self.versions[kind.index()] += 1;
     }
 
     pub(super) fn remove(&mut self, kind: Toy, name: &str) {
-        if self.resources[kind.index()].remove(name).is_some() {
+        if self.things[kind.index()].remove(name).is_some() {
             self.versions[kind.index()] += 1;
+        }
+    }
+
+    /// Makes brief resources last.
+    pub(super) fn make_last(&mut self) {
+        for (things, version) in self.things.iter_mut().zip(&mut self.versions) {
+            for thing in things.values_mut() {
+                if let Thing::Resource { brief: brief @ true, .. } = thing {
+                    *brief = false;
+                    *version += 1;
+                }
+            }
         }
     }
 
     fn version(&self, kind: Toy) -> String {
         format!("v{}", self.versions[kind.index()])
     }
+}
+
+impl Thing {
+    pub(super) fn good(number: u32) -> Self {
+        Self::Resource { number, brief: false }
+    }
+
+    /// Whether it is no good resource.
+    pub(super) fn is_wrong(self) -> bool {
+        matches!(self, Self::Error(_) | Self::Resource { number: 0, .. })
+    }
+
+    fn is_brief(self) -> bool {
+        matches!(self, Self::Resource { brief: true, .. })
+    }
+
+    /// What the client has that has this version; one that it has to be told in any case if it is brief.
+    fn of_version(version: &str) -> Self {
+        version.parse().map_or(UNKNOWN, Self::good)
+    }
+}
+
+/// Something that the control plane does not have.
+const UNKNOWN: Thing = Thing::Error(u32::MAX);
+
+/// What the control plane says of an error.
+pub(super) fn message(error: u32) -> String {
+    format!("error {error}")
 }
 
 /// What one stream knows of one kind.
@@ -67,7 +123,7 @@ struct Interest {
     wildcard: bool,
     nonce: String,
     /// What the client is thought to have.
-    sent: BTreeMap<String, u32>,
+    sent: BTreeMap<String, Thing>,
     /// Delta: what has to be answered though the client may have it.
     owed: BTreeSet<String>,
 }
@@ -75,6 +131,11 @@ struct Interest {
 impl Interest {
     fn wants(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
+    }
+
+    /// What has to be renewed.
+    fn brief(&self) -> impl Iterator<Item = (&String, &Thing)> {
+        self.sent.iter().filter(|(_, thing)| thing.is_brief())
     }
 }
 
@@ -86,6 +147,37 @@ pub(super) fn is_refusal(protocol: Protocol, request: &Bytes) -> bool {
         Protocol::Delta => DeltaDiscoveryRequest::decode(request).unwrap().error_detail.is_some(),
     }
 }
+
+/// What a response says.
+#[derive(Debug, Default)]
+struct Said {
+    resources: Vec<envoy::Resource>,
+    errors: Vec<envoy::ResourceError>,
+    removed: Vec<String>,
+}
+
+/// As it stands in a state of the world, where only what is brief needs a wrapper.
+fn unwrap(resource: envoy::Resource) -> google::Any {
+    match (resource.ttl, resource.resource) {
+        (None, Some(resource)) => resource,
+        (ttl, inner) => {
+            let wrapper = envoy::Resource { ttl, resource: inner, name: resource.name, ..Default::default() };
+            google::Any { type_url: RESOURCE_TYPE_URL.to_owned(), value: wrapper.encode_to_vec() }
+        }
+    }
+}
+
+/// A name in one of the ways to write it.
+fn written(name: &str, way: u64) -> String {
+    if way.is_multiple_of(2) { name.to_owned() } else { name.replace("x=1&y=2", "y=%32&x=1") }
+}
+
+fn ttl() -> google::Duration {
+    google::Duration { seconds: TTL.as_secs() as i64, nanos: 0 }
+}
+
+/// The gRPC status code of the errors.
+const INTERNAL: i32 = 13;
 
 /// One stream and what travels on it.
 #[derive(Debug)]
@@ -99,6 +191,8 @@ pub(super) struct Stream {
     /// The names in the first list of everything of the first kind, but for those that were taken away since.
     pub(super) listed: BTreeSet<String>,
     has_listed: bool,
+    /// When brief resources are renewed next.
+    beat: Option<Instant>,
 }
 
 impl Stream {
@@ -113,6 +207,7 @@ impl Stream {
             down,
             listed: BTreeSet::new(),
             has_listed: false,
+            beat: None,
         }
     }
 
@@ -129,10 +224,10 @@ impl Stream {
 
     /// When the next message arrives anywhere.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.up.front().into_iter().chain(self.down.front()).map(|(at, _)| *at).min()
+        self.up.front().into_iter().chain(self.down.front()).map(|(at, _)| *at).chain(self.beat).min()
     }
 
-    /// Takes in what has arrived.
+    /// Takes in what has arrived, and renews what is brief.
     pub(super) fn serve(&mut self, now: Instant, world: &World) {
         while let Some((at, _)) = self.up.front()
             && *at <= now
@@ -144,6 +239,30 @@ impl Stream {
                 }
                 Protocol::Delta => self.delta(now, DeltaDiscoveryRequest::decode(message).unwrap(), world),
             }
+        }
+        if self.beat.is_some_and(|beat| beat <= now) {
+            for kind in [Whole, Part] {
+                self.renew(now, world, kind);
+            }
+            self.beat = None;
+        }
+        if self.interests.iter().any(|interest| interest.brief().next().is_some()) {
+            self.beat.get_or_insert(now + BEAT);
+        } else {
+            self.beat = None;
+        }
+    }
+
+    fn renew(&mut self, now: Instant, world: &World, kind: Toy) {
+        let brief: Vec<_> = self.interests[kind.index()].brief().map(|(name, _)| name.clone()).collect();
+        let heartbeats = brief.iter().map(|name| envoy::Resource {
+            name: written(name, self.nonce),
+            ttl: Some(ttl()),
+            ..Default::default()
+        });
+        let heartbeats: Vec<_> = heartbeats.collect();
+        if !heartbeats.is_empty() {
+            self.answer(now, world, kind, Said { resources: heartbeats, ..Said::default() });
         }
     }
 
@@ -176,9 +295,13 @@ impl Stream {
         interest.sent.retain(|name, _| wildcard || names.contains(name));
         (interest.names, interest.wildcard) = (names, wildcard);
         if first && thrifty && request.version_info == world.version(kind) {
-            let held = world.resources[kind.index()].iter().filter(|(name, _)| interest.wants(name));
-            interest.sent = held.map(|(name, number)| (name.clone(), *number)).collect();
-            return;
+            let held = world.things[kind.index()].iter().filter(|(name, _)| interest.wants(name));
+            let held: BTreeMap<_, _> = held.map(|(name, thing)| (name.clone(), *thing)).collect();
+            // How long the client will have a brief one is not known.
+            if !held.values().any(|thing| thing.is_brief()) {
+                interest.sent = held;
+                return;
+            }
         }
         if changed {
             self.push_sotw(now, world, kind, true);
@@ -187,36 +310,27 @@ impl Stream {
 
     fn push_sotw(&mut self, now: Instant, world: &World, kind: Toy, asked: bool) {
         let interest = &mut self.interests[kind.index()];
-        let all = world.resources[kind.index()].iter().filter(|(name, _)| interest.wants(name));
-        let all: BTreeMap<_, _> = all.map(|(name, number)| (name.clone(), *number)).collect();
+        let all = world.things[kind.index()].iter().filter(|(name, _)| interest.wants(name));
+        let all: BTreeMap<_, _> = all.map(|(name, thing)| (name.clone(), *thing)).collect();
         let thrifty = self.style.thrifty;
         let news: Vec<_> = match kind {
             Whole if thrifty && interest.sent == all && !asked => return,
             Whole => all.iter().collect(),
             Part if !thrifty => all.iter().collect(),
-            Part => all.iter().filter(|(name, number)| interest.sent.get(*name) != Some(number)).collect(),
+            Part => all.iter().filter(|(name, thing)| interest.sent.get(*name) != Some(thing)).collect(),
         };
         if thrifty && kind == Part && news.is_empty() {
             return;
         }
-        let resources: Vec<_> = news.iter().map(|(name, number)| any(kind, name, **number)).collect();
+        let news: Vec<_> = news.into_iter().map(|(name, thing)| (name.clone(), *thing)).collect();
         interest.sent = all;
-        let size = if self.style.piecemeal && kind == Part { 1 } else { resources.len().max(1) };
-        let mut parts: Vec<_> = resources.chunks(size).map(<[_]>::to_vec).collect();
+        let size = if self.style.piecemeal && kind == Part { 1 } else { news.len().max(1) };
+        let mut parts: Vec<_> = news.chunks(size).map(|part| self.say(kind, part)).collect();
         if parts.is_empty() {
-            parts.push(Vec::new());
+            parts.push(Said::default());
         }
-        for resources in parts {
-            let nonce = self.next_nonce();
-            self.interests[kind.index()].nonce.clone_from(&nonce);
-            let response = DiscoveryResponse {
-                version_info: world.version(kind),
-                resources,
-                type_url: kind.type_url().to_owned(),
-                nonce,
-                control_plane: None,
-            };
-            self.respond(now, response.encode_to_vec());
+        for part in parts {
+            self.answer(now, world, kind, part);
         }
     }
 
@@ -240,8 +354,8 @@ impl Stream {
         }
         for (name, version) in &request.initial_resource_versions {
             // Whoever sends everything has to say at least what of it is gone.
-            let number = if thrifty { version.parse().unwrap_or(u32::MAX) } else { u32::MAX };
-            interest.sent.insert(name.clone(), number);
+            let thing = if thrifty { Thing::of_version(version) } else { UNKNOWN };
+            interest.sent.insert(name.clone(), thing);
         }
         interest.wildcard |= first && request.resource_names_subscribe.is_empty();
         for name in request.resource_names_subscribe {
@@ -263,10 +377,10 @@ impl Stream {
         let interest = &mut self.interests[kind.index()];
         let owed = std::mem::take(&mut interest.owed);
         let (mut news, mut removed) = (Vec::new(), Vec::new());
-        for (name, number) in &world.resources[kind.index()] {
-            if interest.wants(name) && (owed.contains(name) || interest.sent.get(name) != Some(number)) {
-                news.push(resource(kind, name, &number.to_string(), *number));
-                interest.sent.insert(name.clone(), *number);
+        for (name, thing) in &world.things[kind.index()] {
+            if interest.wants(name) && (owed.contains(name) || interest.sent.get(name) != Some(thing)) {
+                news.push((name.clone(), *thing));
+                interest.sent.insert(name.clone(), *thing);
             }
         }
         let gone = |name: &&String| world.get(kind, name).is_none();
@@ -275,26 +389,77 @@ impl Stream {
             interest.sent.remove(name);
         });
         let size = if self.style.piecemeal { 1 } else { news.len().max(1) };
-        let mut parts: Vec<_> = news.chunks(size).map(<[_]>::to_vec).collect();
+        let mut parts: Vec<_> = news.chunks(size).map(|part| self.say(kind, part)).collect();
         if parts.is_empty() && (anyway || !removed.is_empty()) {
-            parts.push(Vec::new());
+            parts.push(Said::default());
         }
-        if kind == Whole && interest.wildcard && !parts.is_empty() && !self.has_listed {
+        if kind == Whole && self.interests[kind.index()].wildcard && !parts.is_empty() && !self.has_listed {
             self.has_listed = true;
-            self.listed = world.resources[kind.index()].keys().cloned().collect();
+            self.listed = world.things[kind.index()].keys().cloned().collect();
         }
-        for resources in parts {
-            let nonce = self.next_nonce();
-            let response = DeltaDiscoveryResponse {
-                system_version_info: world.version(kind),
-                resources,
-                type_url: kind.type_url().to_owned(),
+        if let Some(first) = parts.first_mut() {
+            first.removed = removed.iter().map(|name| written(name, self.nonce)).collect();
+        }
+        for part in parts {
+            self.answer(now, world, kind, part);
+        }
+    }
+
+    /// Puts things into the words of a response.
+    fn say(&self, kind: Toy, things: &[(String, Thing)]) -> Said {
+        let mut said = Said::default();
+        for (name, thing) in things {
+            match *thing {
+                Thing::Resource { number, brief } => {
+                    // In the same way for as long as it is the same, or its bytes would not be.
+                    let name = written(name, number.into());
+                    let any = any(kind, &name, number);
+                    let mark = if brief { "!" } else { "" };
+                    said.resources.push(envoy::Resource {
+                        name,
+                        version: format!("{number}{mark}"),
+                        resource: Some(google::Any { type_url: any.type_url, value: any.value.to_vec() }),
+                        ttl: brief.then(ttl),
+                        ..Default::default()
+                    });
+                }
+                Thing::Error(number) => said.errors.push(envoy::ResourceError {
+                    resource_name: Some(envoy::ResourceName {
+                        name: written(name, self.nonce),
+                        ..Default::default()
+                    }),
+                    error_detail: Some(Status { code: INTERNAL, message: message(number), details: vec![] }),
+                }),
+            }
+        }
+        said
+    }
+
+    fn answer(&mut self, now: Instant, world: &World, kind: Toy, said: Said) {
+        let (type_url, nonce) = (kind.type_url().to_owned(), self.next_nonce());
+        self.interests[kind.index()].nonce.clone_from(&nonce);
+        let message = match self.style.protocol {
+            Protocol::StateOfTheWorld => envoy::DiscoveryResponse {
+                version_info: world.version(kind),
+                resources: said.resources.into_iter().map(unwrap).collect(),
+                type_url,
                 nonce,
-                removed_resources: std::mem::take(&mut removed),
-                control_plane: None,
-            };
-            self.respond(now, response.encode_to_vec());
-        }
+                resource_errors: said.errors,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            Protocol::Delta => envoy::DeltaDiscoveryResponse {
+                system_version_info: world.version(kind),
+                resources: said.resources,
+                type_url,
+                nonce,
+                removed_resources: said.removed,
+                resource_errors: said.errors,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+        };
+        self.respond(now, message);
     }
 
     fn next_nonce(&mut self) -> String {

@@ -4,7 +4,7 @@
 use super::fixture::Toy::{self, Part, Whole};
 use super::in_process::Protocol::{self, Delta, StateOfTheWorld};
 use super::kind::ResourceKind;
-use super::model::{MAX_LATENCY, Stream, Style, World, is_refusal};
+use super::model::{MAX_LATENCY, Stream, Style, Thing, World, is_refusal, message};
 use super::session::{Change, Session};
 use crate::clock::{Clock, Instant};
 use mesh_proto::envoy::config::core::v3::Node;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "xdstp://a/Toy/e?x=1&y=2"];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -21,6 +21,10 @@ enum Step {
     Update(Toy, usize),
     /// The control plane changes a resource for the worse.
     Spoil(Toy, usize),
+    /// The control plane changes a resource, and from now on renews it again and again.
+    Lend(Toy, usize),
+    /// The control plane reports an error instead of a resource.
+    Fail(Toy, usize),
     /// The control plane takes a resource away.
     Remove(Toy, usize),
     Subscribe(Toy, usize),
@@ -31,8 +35,12 @@ enum Step {
     Break,
     /// The stream breaks, and as many attempts to open another fail.
     Outage(u8),
-    /// Another control plane with the same resources takes over: before it is asked, or before it answers.
-    TakeOver(bool),
+    /// Another control plane with the same resources takes over: before it is asked, or before it answers; and after the
+    /// stream to the one before broke, or while it is still open.
+    TakeOver {
+        asked: bool,
+        broken: bool,
+    },
     Wait(u16),
 }
 
@@ -42,6 +50,7 @@ struct Told {
     value: Option<u32>,
     trouble: String,
     refused: Option<String>,
+    error: Option<String>,
 }
 
 struct Run {
@@ -93,8 +102,12 @@ impl Run {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Update(kind, name) => self.change(kind, |world| world.set(kind, NAMES[name], true)),
-            Step::Spoil(kind, name) => self.change(kind, |world| world.set(kind, NAMES[name], false)),
+            Step::Update(kind, name) => self.set(kind, name, Thing::good),
+            Step::Spoil(kind, name) => self.set(kind, name, |_| Thing::good(0)),
+            Step::Lend(kind, name) => {
+                self.set(kind, name, |number| Thing::Resource { number, brief: true });
+            }
+            Step::Fail(kind, name) => self.set(kind, name, Thing::Error),
             // In a state of the world of this kind absence means nothing, so there is nothing to learn from it.
             Step::Remove(Part, _) if self.style.protocol == StateOfTheWorld => {}
             Step::Remove(kind, name) => self.change(kind, |world| world.remove(kind, NAMES[name])),
@@ -106,9 +119,13 @@ impl Run {
                 self.refusals = attempts;
                 self.disconnect();
             }
-            Step::TakeOver(asked) => self.take_over(asked),
+            Step::TakeOver { asked, broken } => self.take_over(asked, broken),
             Step::Wait(millis) => self.advance(Duration::from_millis(millis.into())),
         }
+    }
+
+    fn set(&mut self, kind: Toy, name: usize, thing: impl FnOnce(u32) -> Thing) {
+        self.change(kind, |world| world.set(kind, NAMES[name], thing));
     }
 
     fn change(&mut self, kind: Toy, change: impl FnOnce(&mut World)) {
@@ -146,10 +163,12 @@ impl Run {
         }
     }
 
-    fn take_over(&mut self, asked: bool) {
-        self.disconnect();
+    fn take_over(&mut self, asked: bool, broken: bool) {
+        if broken {
+            self.disconnect();
+        }
         let before = std::mem::replace(&mut self.session, session(self.style, self.wildcard, self.now));
-        self.listed = false;
+        (self.stream, self.listed) = (None, false);
         for kind in [Whole, Part] {
             let names: Vec<_> = self.subscribed[kind.index()].iter().map(|&name| name.into()).collect();
             self.session.change_subscription(kind, &names, &[]);
@@ -158,27 +177,31 @@ impl Run {
             self.refusals = 0;
             self.turn();
         }
-        for kind in [Whole, Part] {
-            for (name, entry) in before.entries(kind) {
-                if let Some(present) = entry.present() {
-                    self.session.preload(kind, name, present.clone(), None);
-                }
-            }
+        let mut changes = Vec::new();
+        self.session.inherit(&before, &mut changes);
+        self.session.fire(self.now, &mut changes);
+        // Whoever takes over tells of what may be the same.
+        for Change { kind, name } in changes {
+            match self.look(kind, &name) {
+                Some(told) => self.told.insert((kind, name), told),
+                None => self.told.remove(&(kind, name)),
+            };
         }
-        // Whoever takes over tells of everything.
-        self.session.fire(self.now, &mut Vec::new());
         let all =
             [Whole, Part].map(|kind| self.session.entries(kind).map(move |(name, _)| (kind, name.clone())));
-        let all: Vec<_> = all.into_iter().flatten().collect();
-        self.told =
-            all.into_iter().filter_map(|key| Some((key.clone(), self.look(key.0, &key.1)?))).collect();
+        let all = all.into_iter().flatten().map(|(kind, name)| {
+            let told = self.look(kind, &name).unwrap();
+            ((kind, name), told)
+        });
+        assert_eq!(self.told, all.collect(), "whatever is not what it was is told");
         self.subscription_changes += 1;
     }
 
     fn look(&self, kind: Toy, name: &str) -> Option<Told> {
         let entry = self.session.get(kind, name)?;
         let refused = entry.rejection.as_ref().map(|rejection| rejection.reason.clone());
-        Some(Told { value: entry.value().copied(), trouble: entry.trouble(), refused })
+        let error = entry.error.as_ref().map(|error| error.message.clone());
+        Some(Told { value: entry.value().copied(), trouble: entry.trouble(), refused, error })
     }
 
     /// The client hears of changes: each must be one, and must not lead back to what was.
@@ -265,6 +288,9 @@ impl Run {
     /// Everything that is on its way arrives, and all that silence says is concluded.
     fn settle(&mut self) {
         self.refusals = 0;
+        for kind in [Whole, Part] {
+            self.change(kind, World::make_last);
+        }
         self.advance(Duration::from_secs(60));
         let before = (self.requests, self.responses);
         self.advance(Duration::from_secs(60));
@@ -279,15 +305,29 @@ impl Run {
             if everything {
                 expected.extend(self.world.names(kind).map(String::as_str));
             }
-            let known: BTreeSet<&str> = self.session.entries(kind).map(|(name, _)| &**name).collect();
+            let mut known: BTreeSet<&str> = self.session.entries(kind).map(|(name, _)| &**name).collect();
+            // An error of what nobody asks for and nobody has may be forgotten.
+            let of_no_interest = |name: &&str| {
+                !self.subscribed[kind.index()].contains(*name)
+                    && matches!(self.world.get(kind, name), Some(Thing::Error(_)))
+                    && self.session.get(kind, name).is_none_or(|entry| entry.value().is_none())
+            };
+            expected.retain(|name| !of_no_interest(name));
+            known.retain(|name| !of_no_interest(name));
             assert_eq!(known, expected, "{kind:?}");
             for name in expected {
                 let told = self.look(kind, name).unwrap();
                 match self.world.get(kind, name) {
-                    Some(0) => assert!(told.refused.is_some(), "{kind:?} {name}: {told:?}"),
-                    Some(number) => {
-                        let right = Told { value: Some(number), trouble: String::new(), refused: None };
+                    Some(Thing::Resource { number: 0, .. }) => {
+                        assert!(told.refused.is_some(), "{kind:?} {name}: {told:?}");
+                    }
+                    Some(Thing::Resource { number, .. }) => {
+                        let trouble = String::new();
+                        let right = Told { value: Some(number), trouble, refused: None, error: None };
                         assert_eq!(told, right, "{kind:?} {name}");
+                    }
+                    Some(Thing::Error(number)) => {
+                        assert_eq!(told.error, Some(message(number)), "{kind:?} {name}: {told:?}");
                     }
                     None => {
                         assert!(
@@ -331,7 +371,7 @@ fn run(protocol: Protocol, thrifty: bool, piecemeal: bool, wildcard: bool, seed:
     run.check();
     for kind in [Whole, Part] {
         for name in NAMES {
-            if run.world.get(kind, name) == Some(0) {
+            if run.world.get(kind, name).is_some_and(Thing::is_wrong) {
                 run.step(&Step::Update(kind, NAMES.iter().position(|other| *other == name).unwrap()));
             }
         }
@@ -347,13 +387,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (kind(), name()).prop_map(|(kind, name)| Step::Update(kind, name)),
         1 => (kind(), name()).prop_map(|(kind, name)| Step::Spoil(kind, name)),
+        1 => (kind(), name()).prop_map(|(kind, name)| Step::Lend(kind, name)),
+        1 => (kind(), name()).prop_map(|(kind, name)| Step::Fail(kind, name)),
         2 => (kind(), name()).prop_map(|(kind, name)| Step::Remove(kind, name)),
         4 => (kind(), name()).prop_map(|(kind, name)| Step::Subscribe(kind, name)),
         3 => (kind(), name()).prop_map(|(kind, name)| Step::Unsubscribe(kind, name)),
         2 => (kind(), name(), any::<bool>()).prop_map(|(kind, name, on)| Step::React(kind, name, on)),
         1 => Just(Step::Break),
         1 => (0u8..5).prop_map(Step::Outage),
-        1 => any::<bool>().prop_map(Step::TakeOver),
+        1 => any::<[bool; 2]>().prop_map(|[asked, broken]| Step::TakeOver { asked, broken }),
         3 => (0u16..2 * MAX_LATENCY.as_millis() as u16).prop_map(Step::Wait),
         1 => (0u16..20_000).prop_map(Step::Wait),
     ];

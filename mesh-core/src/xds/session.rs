@@ -161,6 +161,23 @@ impl<K: ResourceKind> Session<K> {
         self.subscriptions[kind.index()].preload(name, resource, expires);
     }
 
+    /// Puts in force what another session has so, and adds to `changes` whatever may not be what it was there. Both are
+    /// subscribed to the same, and this one has received nothing yet.
+    pub(super) fn inherit(&mut self, other: &Self, changes: &mut Vec<Change<K>>) {
+        let pairs = self.subscriptions.iter_mut().zip(&other.subscriptions);
+        for ((subscription, before), &kind) in pairs.zip(K::ALL) {
+            for (name, entry) in before.entries() {
+                if let Some(present) = entry.present() {
+                    subscription.preload(name, present.clone(), entry.expires);
+                }
+                // What has no name of its own and is put in force is told along with that.
+                if entry.named || entry.present().is_none() {
+                    changes.push(Change { kind, name: name.clone() });
+                }
+            }
+        }
+    }
+
     /// How many resources of a kind were received.
     #[must_use]
     pub fn received(&self, kind: K) -> Received {

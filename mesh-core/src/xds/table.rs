@@ -1,7 +1,7 @@
 //! What is known of the resources of one kind, whatever the protocol that tells it.
 
 use super::alarms::Alarms;
-use super::cache::{Absence, Entry, Present, Reported, State};
+use super::cache::{Absence, Entry, NOT_FOUND, Present, Reported, State};
 use super::features::Features;
 use super::kind::ResourceKind;
 use super::listing::Listing;
@@ -264,17 +264,31 @@ impl<K: ResourceKind> Table<K> {
                     absence = Some(if transient { Absence::Unanswered } else { Absence::TimedOut });
                 }
             }
+            let mut expired = false;
             if due(entry.expires) {
                 entry.expires = None;
-                absence = Some(Absence::Expired);
+                expired = entry.present().is_some();
             }
             arm(&mut self.alarms, entry, &name);
             match absence {
+                _ if expired => self.expire(now, name),
                 Some(absence) => self.set_absent(now, &name, absence, None),
                 None if taken_away => self.delete(now, &name, None),
                 None => {}
             }
         }
+    }
+
+    /// The time of a resource is over. If something was wrong since it came, that is why there is none.
+    fn expire(&mut self, now: Instant, name: Arc<str>) {
+        let Some(entry) = self.entries.get_mut(&name) else { return };
+        entry.state = match (&entry.rejection, &entry.error) {
+            (Some(_), _) => State::Pending,
+            (None, Some(error)) if error.code != NOT_FOUND => State::Absent(Absence::Failed),
+            _ => return self.set_absent(now, &name, Absence::Expired, None),
+        };
+        entry.forfeited = true;
+        self.touch(now, name);
     }
 
     pub(super) fn set_absent(
