@@ -75,6 +75,23 @@ fn only_what_is_of_a_known_type_is_an_answer() {
 }
 
 #[test]
+fn a_version_is_offered_only_by_who_has_all_that_it_asks_for() {
+    let mut f = Fixture::up();
+    f.subscribe(Whole, &["a"]);
+    f.request();
+    f.send(Whole, vec![any(Whole, "a", 1)]);
+    f.request();
+    f.reopen();
+    assert_eq!(f.request().version_info, "v1");
+    f.subscribe(Whole, &[]);
+    f.request();
+    f.reopen();
+    assert!(f.requests().is_empty());
+    f.subscribe(Whole, &["a"]);
+    assert_eq!(f.request().version_info, "", "what was let go of has to come again");
+}
+
+#[test]
 fn an_acknowledgement_and_new_names_leave_in_one_request() {
     let mut f = Fixture::up();
     f.subscribe(Whole, &["a"]);

@@ -111,10 +111,6 @@ impl Sotw {
     pub(super) fn stream_opened<K: ResourceKind>(&mut self, table: &mut Table<K>) {
         self.fresh = table.askable().cloned().collect();
         self.dirty = true;
-        self.offered.clear();
-        if table.kind.is_complete() && table.is_clean() {
-            self.offered.clone_from(&self.version);
-        }
     }
 
     pub(super) fn stream_closed(&mut self) {
@@ -135,6 +131,12 @@ impl Sotw {
             if first && names.is_empty() && !table.is_wildcard() {
                 // An empty first request would subscribe to everything.
                 return None;
+            }
+            if first {
+                self.offered.clear();
+                if table.kind.is_complete() && table.is_clean() {
+                    self.offered.clone_from(&self.version);
+                }
             }
             self.news = (first || names != self.names).then_some(names);
         }
