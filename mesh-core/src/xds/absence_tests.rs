@@ -59,6 +59,19 @@ fn when_the_time_of_a_resource_is_over_what_was_wrong_since_is_why_there_is_none
     assert!(entry.trouble().contains("overload"), "{}", entry.trouble());
 }
 
+#[test]
+fn what_cannot_be_had_stays_known_as_a_part_of_everything() {
+    let mut f = Fixture::delta();
+    f.session.add_all(Whole);
+    f.subscribe(Whole, &["a"]);
+    f.delta_requests();
+    report(&mut f, Whole, "a", 13, "overload");
+    f.subscribe(Whole, &[]);
+    assert_eq!(status(&f, Whole, "a"), Status::ReceivedError);
+    assert_eq!(f.send_delta(Whole, vec![], &["a"]), ["a"]);
+    assert!(f.session.get(Whole, "a").is_none());
+}
+
 fn status(f: &Fixture, kind: Toy, name: &str) -> Status {
     f.session.get(kind, name).unwrap().status()
 }

@@ -56,6 +56,8 @@ mod subscription;
 mod table;
 mod upstream;
 mod wire;
+#[cfg(test)]
+mod world;
 
 pub use self::fallback::ANSWER_TIMEOUT;
 pub use self::features::{

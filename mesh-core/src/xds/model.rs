@@ -1,9 +1,10 @@
-//! A model of a control plane and of the network to it, for the property tests: both protocols, in virtual time.
+//! A model of the streams of a control plane and of the network to it, for the property tests: both protocols, in virtual time.
 
 use super::fixture::Toy::{self, Part, Whole};
 use super::fixture::any;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
+use super::world::{Thing, UNKNOWN, World, message};
 use crate::clock::{Clock, Instant};
 use bytes::Bytes;
 use mesh_proto::ads::{DeltaDiscoveryRequest, DiscoveryRequest, RESOURCE_TYPE_URL};
@@ -27,93 +28,10 @@ pub(super) struct Style {
     pub(super) piecemeal: bool,
 }
 
-/// What the control plane has of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thing {
-    /// A resource: 0 is a bad one. A brief one lives for [`TTL`] and is renewed.
-    Resource { number: u32, brief: bool },
-    /// Nothing but an error, of this number.
-    Error(u32),
-}
-
 /// How long a brief resource lives.
 const TTL: Duration = Duration::from_secs(5);
 /// How often a brief resource is renewed.
 const BEAT: Duration = Duration::from_secs(2);
-
-/// What the control plane has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct World {
-    things: [BTreeMap<String, Thing>; 2],
-    versions: [u64; 2],
-    last: u32,
-}
-
-impl World {
-    pub(super) fn get(&self, kind: Toy, name: &str) -> Option<Thing> {
-        self.things[kind.index()].get(name).copied()
-    }
-
-    pub(super) fn names(&self, kind: Toy) -> impl Iterator<Item = &String> {
-        self.things[kind.index()].keys()
-    }
-
-    pub(super) fn set(&mut self, kind: Toy, name: &str, thing: impl FnOnce(u32) -> Thing) {
-        self.last += 1;
-        self.things[kind.index()].insert(name.to_owned(), thing(self.last));
-        self.versions[kind.index()] += 1;
-    }
-
-    pub(super) fn remove(&mut self, kind: Toy, name: &str) {
-        if self.things[kind.index()].remove(name).is_some() {
-            self.versions[kind.index()] += 1;
-        }
-    }
-
-    /// Makes brief resources last.
-    pub(super) fn make_last(&mut self) {
-        for (things, version) in self.things.iter_mut().zip(&mut self.versions) {
-            for thing in things.values_mut() {
-                if let Thing::Resource { brief: brief @ true, .. } = thing {
-                    *brief = false;
-                    *version += 1;
-                }
-            }
-        }
-    }
-
-    fn version(&self, kind: Toy) -> String {
-        format!("v{}", self.versions[kind.index()])
-    }
-}
-
-impl Thing {
-    pub(super) fn good(number: u32) -> Self {
-        Self::Resource { number, brief: false }
-    }
-
-    /// Whether it is no good resource.
-    pub(super) fn is_wrong(self) -> bool {
-        matches!(self, Self::Error(_) | Self::Resource { number: 0, .. })
-    }
-
-    fn is_brief(self) -> bool {
-        matches!(self, Self::Resource { brief: true, .. })
-    }
-
-    /// What the client has that has this version; one that it has to be told in any case if it is brief.
-    fn of_version(version: &str) -> Self {
-        version.parse().map_or(UNKNOWN, Self::good)
-    }
-}
-
-/// Something that the control plane does not have.
-const UNKNOWN: Thing = Thing::Error(u32::MAX);
-
-/// What the control plane says of an error.
-pub(super) fn message(error: u32) -> String {
-    format!("error {error}")
-}
 
 /// What one stream knows of one kind.
 #[derive(Debug, Default)]

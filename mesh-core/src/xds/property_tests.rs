@@ -4,8 +4,9 @@
 use super::fixture::Toy::{self, Part, Whole};
 use super::in_process::Protocol::{self, Delta, StateOfTheWorld};
 use super::kind::ResourceKind;
-use super::model::{MAX_LATENCY, Stream, Style, Thing, World, is_refusal, message};
+use super::model::{MAX_LATENCY, Stream, Style, is_refusal};
 use super::session::{Change, Session};
+use super::world::{Thing, World, message};
 use crate::clock::{Clock, Instant};
 use mesh_proto::envoy::config::core::v3::Node;
 use proptest::prelude::*;

@@ -166,7 +166,9 @@ impl<K: ResourceKind> Table<K> {
         let Some(entry) = self.entries.get_mut(name) else { return false };
         entry.named = false;
         let asked = entry.asked_in.is_some();
-        if self.wildcard && (entry.present().is_some() || self.connected && entry.rejection.is_some()) {
+        let failed = matches!(entry.state, State::Absent(Absence::Failed));
+        let is_wrong = entry.rejection.is_some() || failed;
+        if self.wildcard && (entry.present().is_some() || self.connected && is_wrong) {
             // Still a part of everything.
             self.unconfirmed |= entry.is_unconfirmed();
         } else if asked {
