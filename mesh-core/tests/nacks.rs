@@ -764,13 +764,18 @@ fn filters_stand_on_the_side_where_they_work() {
     check(rows);
 }
 
-/// What a sidecar's listener says instead of the forwarding that one of its chains asks for.
-fn forwarding(specifier: Option<tcp::tcp_proxy::ClusterSpecifier>) -> Option<String> {
+/// A listener that forwards bytes and does not say in which direction it looks.
+fn forwarding_listener(specifier: Option<tcp::tcp_proxy::ClusterSpecifier>) -> listener::Listener {
     let proxy = tcp::TcpProxy { cluster_specifier: specifier, ..Default::default() };
     let proxy = any("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", &proxy);
-    let mut listener = server(vec![chain(|chain| {
+    server(vec![chain(|chain| {
         chain.filters[0].config_type = Some(listener::filter::ConfigType::TypedConfig(proxy));
-    })]);
+    })])
+}
+
+/// What a sidecar's listener says instead of the forwarding that one of its chains asks for.
+fn forwarding(specifier: Option<tcp::tcp_proxy::ClusterSpecifier>) -> Option<String> {
+    let mut listener = forwarding_listener(specifier);
     listener.traffic_direction = core::TrafficDirection::Outbound as i32;
     let bytes = Bytes::from(listener.encode_to_vec());
     let Resource::Listener(read) = Kind::Listener.decode("x", &bytes, None).unwrap() else { unreachable!() };
@@ -2306,11 +2311,29 @@ fn sidecars_may_do_without_what_is_for_envoy() {
         cluster.load_assignment = Some(with_gaps());
     });
     let sidecar = Local { sidecar: true, ..Default::default() };
+    let anyone =
+        tls::UpstreamTlsContext { common_tls_context: Some(Default::default()), ..Default::default() };
+    let message = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+    let anyone = socket(any(message, &anyone));
+    let added = forwarding_listener(Some(tcp::tcp_proxy::ClusterSpecifier::Cluster("a".into())));
+    check(vec![row(
+        "a listener of a server forwards bytes",
+        Kind::Listener,
+        added.clone(),
+        "filter_chains[0].filters: must be one HttpConnectionManager",
+    )]);
     check_for(
         &sidecar,
         vec![
             row("gaps between priorities", Kind::Endpoint, with_gaps(), GOOD),
             row("gaps between priorities in a cluster", Kind::Cluster, inline_with_gaps, GOOD),
+            row("a listener without a direction", Kind::Listener, added, GOOD),
+            row(
+                "credentialName with insecureSkipVerify",
+                Kind::Cluster,
+                cluster_with(|cluster| cluster.transport_socket = anyone),
+                GOOD,
+            ),
             row(
                 "override of an unknown filter by a route",
                 Kind::Route,

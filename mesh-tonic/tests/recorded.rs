@@ -9,7 +9,7 @@ use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::net::VirtualNet;
 use mesh_testkit::world::CONTROL_PLANE;
 use mesh_tonic::Channel;
-use replay::scenario::{replay, resources};
+use replay::scenario::{replay, resources, targets};
 use replay::{Dialect, SCENARIOS};
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,13 @@ const UNUSABLE: &[(&str, &str, &str)] = &[
     ("external", "api.example.com:80", "the cluster has no endpoint that may be used"),
     // istiod sends the routes of another service of the same port.
     ("external", "direct.example.com:443", "no virtual host serves direct.example.com:443"),
+    ("external", "foo.wild.example.com:443", NOT_SENT),
     ("external", "rr.example.com:443", "no virtual host serves rr.example.com:443"),
+    // istiod completes a name only with the namespace of who asks.
+    ("multi-namespace", "echo.prod:8080", NOT_SENT),
+    ("basic", "nosuch.default.svc.cluster.local:1", NOT_SENT),
+    ("sidecar-scope", "hidden.other.svc.cluster.local:7070", NOT_SENT),
+    ("sidecar-scope", "unscoped.third.svc.cluster.local:7070", NOT_SENT),
     (
         "tcp-tls",
         "db.default.svc.cluster.local:3306",
@@ -40,6 +46,7 @@ const UNUSABLE: &[(&str, &str, &str)] = &[
     ("tls-istio-mutual", "echo.default.svc.cluster.local:7070", "no identity to secure the connection with"),
     ("tls-istio-mutual", "echo.default.svc.cluster.local:8080", "no identity to secure the connection with"),
 ];
+const NOT_SENT: &str = "does not exist: the control plane did not send it in time";
 
 /// The resources of a scenario and the names of its listeners.
 fn recorded(scenario: &Path) -> (Resources, Vec<String>) {
@@ -55,8 +62,7 @@ fn recorded(scenario: &Path) -> (Resources, Vec<String>) {
 async fn call_all(scenario: &Path) -> BTreeMap<String, Result<(), String>> {
     let net = VirtualNet::default();
     let _backend = Backend::http2("anyone", net.listen_elsewhere());
-    let targets: Vec<_> =
-        resources(Dialect::Grpc, &scenario.join("grpc/lds.pb")).iter().map(name_of).collect();
+    let targets = targets(scenario);
     let stage = replay(Dialect::Grpc, scenario, &targets, &net).await;
     let mut results = BTreeMap::new();
     for (target, channel) in targets.into_iter().zip(&stage.channels) {

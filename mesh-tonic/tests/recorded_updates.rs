@@ -3,6 +3,7 @@
 mod replay;
 
 use mesh_core::clock::now;
+use mesh_core::xds::RESOURCE_TIMEOUT;
 use mesh_testkit::backend::Backend;
 use mesh_testkit::echo::{EchoClient, Message};
 use mesh_testkit::load::Load;
@@ -64,10 +65,15 @@ impl Stage {
     }
 }
 
-fn pushes(dialect: Dialect) -> Vec<PathBuf> {
+fn recorded(dialect: Dialect) -> Vec<PathBuf> {
     let folder = Path::new(UPDATES).join(dialect.folder());
     let mut pushes: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     pushes.sort();
+    pushes
+}
+
+fn pushes(dialect: Dialect) -> Vec<PathBuf> {
+    let mut pushes = recorded(dialect);
     if dialect == Dialect::Sidecar {
         // What leads to the service was not recorded step by step.
         let before = ["lds", "rds"].map(|kind| Path::new(SCENARIOS).join("basic/sidecar").join(kind));
@@ -152,6 +158,30 @@ const EXPECTED_BY_SIDECARS: &[(&str, &[&str], &[&str])] = &[
 const SERVICE: &[&str] = &[""];
 const SERVICE_GONE: &[&str] = &["Cluster outbound|7070||echo.default.svc.cluster.local does not exist"];
 
+/// The same where the control plane has no listeners, so that the service's own cluster is all there is; and what is told where
+/// it did not even say so.
+#[rustfmt::skip]
+const EXPECTED_OF_CLUSTERS: &[(&str, &[&str], &[&str])] = &[
+    ("01-step0-cds", &[""], WAITS),
+    ("02-step0-eds", &[""], FIRST_THREE),
+    ("03-step1-eds", &[""], ALL_FOUR),
+    ("04-step2-eds", &[""], LAST_THREE),
+    ("05-step3-cds", &[""], LAST_THREE),
+    ("06-step3-eds", &[""], ALL_FOUR),
+    ("07-step3-eds", &[""], ALL_FOUR),
+    ("08-step4-cds", &[""], ALL_FOUR),
+    ("09-step6-cds", &[], NOWHERE),
+    ("10-step6-eds", &[], NOWHERE),
+    ("11-step6-eds", &[], NOWHERE),
+    ("12-step7-cds", &[""], WAITS),
+    ("13-step7-eds", &[""], &["127.0.5.1", "127.0.5.2"]),
+];
+const NOWHERE: &[&str] = &[
+    "no Listener of the control plane takes echo.default.svc.cluster.local:7070, and no Cluster is called after it \
+     (target echo.default.svc.cluster.local:7070)",
+];
+const NOBODY_KNOWS: &str = "it is not known where echo.default.svc.cluster.local:7070 leads";
+
 type Seen = (String, Vec<String>, Vec<String>);
 
 fn assert_seen(seen: &[Seen], expected: &[(&str, &[&str], &[&str])]) {
@@ -200,6 +230,37 @@ async fn push_by_push_for_a_sidecar() {
         seen.push((name(&push), clusters, told));
     }
     assert_seen(&seen, EXPECTED_BY_SIDECARS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn push_by_push_without_listeners() {
+    for lists in [true, false] {
+        let mut stage = Stage::new(Dialect::Sidecar).await;
+        if lists {
+            stage.replay.istiod.list_nothing("type.googleapis.com/envoy.config.listener.v3.Listener").await;
+        }
+        let mut seen = Vec::new();
+        for push in recorded(Dialect::Sidecar) {
+            stage.replay.push(&push).await;
+            if seen.is_empty() && !lists {
+                // There may be routes on their way.
+                assert_eq!(
+                    (stage.clusters(), stage.calls().await),
+                    (BTreeSet::new(), Err("waits".to_owned()))
+                );
+                sleep(RESOURCE_TIMEOUT).await;
+                stage.replay.istiod.listen();
+            }
+            let clusters: Vec<_> = stage.clusters().into_iter().collect();
+            let told = stage.calls().await.map_or_else(|why| vec![why], |calls| calls.into_keys().collect());
+            let told = told.into_iter().map(|told| match &told[..] {
+                NOBODY_KNOWS if !lists => NOWHERE[0].to_owned(),
+                _ => told,
+            });
+            seen.push((name(&push), clusters, told.collect()));
+        }
+        assert_seen(&seen, EXPECTED_OF_CLUSTERS);
+    }
 }
 
 /// Nobody who calls meanwhile notices anything, until the service is gone, and from when it is back.

@@ -64,17 +64,22 @@ const UNUSABLE: &[(&str, &str, &str)] = &[
     // The endpoints of the other service do not speak mutual TLS.
     ("auto-mtls", "echo.", NO_IDENTITY),
     ("empty-endpoints", "", "the cluster has no endpoint that may be used"),
+    ("basic", "nosuch.", PASSED_THROUGH),
     ("external", "api.", "host backup.example.com cannot be looked up"),
-    ("external", "direct.", PASSED_THROUGH),
-    ("external", "rr.", PASSED_THROUGH),
+    ("external", "direct.", "host direct.example.com cannot be looked up"),
+    ("external", "foo.", "host foo.wild.example.com cannot be looked up"),
+    ("external", "rr.", "endpoint rr.example.com:443): no such name"),
     ("jwt", "", NO_IDENTITY),
     ("peer-auth-permissive", "", NO_IDENTITY),
     ("peer-auth-strict", "", NO_IDENTITY),
+    ("sidecar-scope", "hidden.", NOT_KNOWN),
+    ("sidecar-scope", "unscoped.", NOT_KNOWN),
     ("tls-istio-mutual", "", NO_IDENTITY),
     ("tls-mutual", "", NO_IDENTITY),
     ("tls-simple", "", NO_IDENTITY),
 ];
 const NO_IDENTITY: &str = "no identity to secure the connection with";
+const NOT_KNOWN: &str = "the control plane allows calls only to services that it knows";
 const PASSED_THROUGH: &str = "would pass its requests through";
 
 #[tokio::test(start_paused = true)]
@@ -166,6 +171,8 @@ async fn another_control_plane_takes_over_what_was_not_asked_for() {
     assert_eq!(names(&mesh, Kind::Cluster).await, before.1);
 
     // Its own list counts.
+    let cluster = "outbound|8080||echo.default.svc.cluster.local";
+    second.remove_named("type.googleapis.com/envoy.config.cluster.v3.Cluster", cluster);
     let listeners = resources(&Path::new(SCENARIOS).join("basic/sidecar/lds.pb"));
     second.set(listeners.into_iter().filter(|any| !mesh_testkit::ads::name_of(any).ends_with("_8080")));
     sleep(Duration::from_secs(20)).await;
@@ -299,7 +306,7 @@ async fn a_list_may_come_in_several_responses() {
 async fn what_a_list_lacks_is_told_once_it_is_complete() {
     for (kinds, why) in [
         (&["lds", "rds", "eds"][..], "does not exist: the control plane answered without it"),
-        (&["rds", "eds", "cds"][..], "no Listener of the control plane takes"),
+        (&["rds", "eds"][..], "no Listener of the control plane takes"),
     ] {
         let net = VirtualNet::default();
         let control = control(kinds);
@@ -311,6 +318,33 @@ async fn what_a_list_lacks_is_told_once_it_is_complete() {
         let took = now() - start;
         assert!(took >= UNLISTED_GRACE && took < 2 * UNLISTED_GRACE, "{took:?}");
     }
+}
+
+/// Routes that come later are taken up without a call that fails.
+#[tokio::test(start_paused = true)]
+async fn clusters_and_endpoints_alone_are_enough() {
+    let net = VirtualNet::default();
+    let control = control(&["cds", "eds"]);
+    let _server = control.serve_on(net.listen(CONTROL_PLANE));
+    let _backends = backends(&net);
+    let mesh = mesh(&net);
+    let start = now();
+    call(&mesh, TARGETS[1]).await.unwrap();
+    let took = now() - start;
+    assert!(took >= UNLISTED_GRACE && took < 2 * UNLISTED_GRACE, "{took:?}");
+    assert!(call(&mesh, "other:8080").await.unwrap_err().contains("no Cluster is called after it"));
+
+    let channel = Channel::new(&mesh, &format!("xds:///{}", TARGETS[1])).unwrap();
+    let load = Load::echo(&channel, Duration::from_millis(10));
+    let read =
+        |kind: &str| resources(&Path::new(SCENARIOS).join("basic/sidecar").join(kind).with_extension("pb"));
+    control.set(read("lds"));
+    sleep(Duration::from_secs(1)).await;
+    control.set(read("rds"));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(names(&mesh, Kind::Route).await, ["8080"]);
+    assert!(call(&mesh, "other:8080").await.unwrap_err().contains(PASSED_THROUGH));
+    assert_eq!(load.finish().await.failures, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -452,6 +486,9 @@ async fn a_refused_listener_of_an_address_fails_its_service_and_no_other_host_of
     sleep(Duration::from_secs(1)).await;
     ask().await.unwrap();
     control.remove_named(LISTENER, "240.0.0.1_9000");
+    sleep(Duration::from_secs(3)).await;
+    ask().await.unwrap();
+    control.remove_named(CLUSTER, A);
     sleep(Duration::from_secs(3)).await;
     let why = ask().await.unwrap_err();
     assert!(why.message().contains(NOBODYS), "{why}");

@@ -4,6 +4,7 @@ use super::extension::{Extension, message_name};
 use super::filter::Side;
 use super::invalid::{At, Checked, Invalid, check_name, unpack};
 use super::providers::CertificateProviders;
+use super::strictness::Strictness;
 use mesh_proto::envoy::config::listener::v3 as proto;
 
 pub use super::hcm::{HttpManager, RouteSource};
@@ -21,11 +22,16 @@ pub enum Listener {
 }
 
 /// Decodes the resource `name`.
-pub(super) fn decode(name: &str, bytes: &[u8], providers: &CertificateProviders) -> Checked<Listener> {
+pub(super) fn decode(
+    name: &str,
+    bytes: &[u8],
+    providers: &CertificateProviders,
+    strictness: Strictness,
+) -> Checked<Listener> {
     let proto: proto::Listener = unpack(bytes)?;
     check_name(&proto.name, name).at("name")?;
     let Some(api) = &proto.api_listener else {
-        return ServerListener::from_proto(&proto, providers)
+        return ServerListener::from_proto(&proto, providers, strictness)
             .map(|server| Listener::Server(Box::new(server)));
     };
     let check = || {

@@ -142,9 +142,8 @@ impl ResourceKind for Kind {
         let Local { providers, sidecar } = local;
         let strictness = if *sidecar { Strictness::Lenient } else { Strictness::Strict };
         let checked = match self {
-            Self::Listener => {
-                listener::decode(name, bytes, providers).map(|value| Resource::Listener(Arc::new(value)))
-            }
+            Self::Listener => listener::decode(name, bytes, providers, strictness)
+                .map(|value| Resource::Listener(Arc::new(value))),
             Self::Route => {
                 route::decode(name, bytes, strictness).map(|value| Resource::Route(Arc::new(value)))
             }

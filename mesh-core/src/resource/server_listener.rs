@@ -1,7 +1,7 @@
 //! Listeners that have an address: a gRPC server's, and those that a sidecar would open.
 //!
 //! A gRPC server's listener has to be understood in all its parts, and is refused otherwise (gRFC A36). A sidecar's says in
-//! which direction it looks, is meant for Envoy, and is read as far as it helps: which routes or clusters stand behind
+//! which direction it looks, or comes from a control plane that was told to treat us as one. It is meant for Envoy, and is read as far as it helps: which routes or clusters stand behind
 //! which address.
 
 use super::address::{self, Cidr, read_cidr};
@@ -43,7 +43,7 @@ pub struct ServerListener {
 /// In which direction a listener looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Not said: a gRPC server's.
+    /// Not said: a gRPC server's, or one that a sidecar has for something else.
     Unsaid,
     /// Into the workload.
     Inbound,
@@ -121,7 +121,11 @@ pub struct TcpProxy {
 }
 
 impl ServerListener {
-    pub(super) fn from_proto(proto: &proto::Listener, providers: &CertificateProviders) -> Checked<Self> {
+    pub(super) fn from_proto(
+        proto: &proto::Listener,
+        providers: &CertificateProviders,
+        strictness: Strictness,
+    ) -> Checked<Self> {
         let internal = matches!(proto.listener_specifier, Some(ListenerSpecifier::InternalListener(_)));
         if proto.address.is_none() && !internal {
             return Err(Invalid::new("a listener needs an api_listener or an address"));
@@ -134,7 +138,7 @@ impl ServerListener {
         let use_original_dst = proto.use_original_dst.as_ref().is_some_and(|flag| flag.value);
         let strictness = match direction {
             // One within Envoy is no gRPC server's.
-            Direction::Unsaid if !internal => Strictness::Strict,
+            Direction::Unsaid if !internal => strictness,
             _ => Strictness::Lenient,
         };
         let address = match internal {

@@ -176,12 +176,16 @@ impl TransportSocket {
     }
 }
 
-/// Whether the certificates to accept are given as all there are, rather than not given.
+/// Whether any certificate is accepted: all are given as those to accept, or Envoy is not told whom to accept, for which istiod
+/// writes the one or the other.
 fn accepts_anyone(proto: &proto::UpstreamTlsContext) -> bool {
     use proto::common_tls_context::ValidationContextType as Type;
-    let context =
-        proto.common_tls_context.as_ref().and_then(|context| context.validation_context_type.as_ref());
-    matches!(context, Some(Type::ValidationContext(validation)) if *validation == Default::default())
+    let Some(context) = &proto.common_tls_context else { return false };
+    match &context.validation_context_type {
+        Some(Type::ValidationContext(validation)) => *validation == Default::default(),
+        Some(_) => false,
+        None => true,
+    }
 }
 
 impl UpstreamTls {

@@ -4,13 +4,16 @@
 //! known not to exist, and until then the old ones serve. A target without routes gets its first ones at once, and
 //! the requests that lead to a cluster that is not here yet wait for that cluster alone.
 
+use super::asked::{Asked, Askers};
 use super::clusters::Clusters;
+use super::destination::split;
 use super::entry::{ClusterKey, Scope};
 use super::interest::Interest;
 use super::meant::{original_destination, refusal};
-use super::outbound::{Concerned, Outbound, split};
+use super::outbound::{Concerned, Outbound};
 use super::target::{Origin, StaticCluster, TargetId, TargetSpec};
-use super::wanted::{Own, Wanted, routes_of, server_listener, wanted};
+use super::told::Told;
+use super::wanted::{Own, Wanted, wanted};
 use super::{Routes, Snapshot, TargetState, TargetView};
 use crate::clock::Instant;
 use crate::cluster::Settings;
@@ -21,6 +24,7 @@ use crate::resource::cluster::Cluster;
 use crate::resource::route::RouteConfig;
 use crate::route::{ClusterIndex, VirtualHost, serving};
 use crate::slots::Slots;
+use crate::xds::Listed;
 use crate::xds::client::Client;
 use crate::xds::load_counts::ClusterCounts;
 use crate::xds::name::is_federated;
@@ -36,14 +40,13 @@ pub(super) struct Assembler {
     targets: BTreeMap<usize, Target>,
     views: Slots<Arc<TargetView>>,
     /// Which targets are made of which resource.
-    listeners: Interest,
-    routes: Interest,
+    askers: Askers,
     /// The listeners, if the control plane treats us as a sidecar.
     outbound: Outbound,
     /// Those that are not what they were.
     heard: Vec<Arc<str>>,
-    /// Whether all of them are known, and all clusters.
-    listed: [bool; 2],
+    /// How much of all listeners and of all clusters is known.
+    listed: [Listed; 2],
     /// The targets whose listeners are found by port.
     by_port: BTreeMap<u16, BTreeSet<usize>>,
     /// Targets that have to be looked at.
@@ -63,8 +66,8 @@ struct Target {
     id: TargetId,
     spec: TargetSpec,
     view: Arc<TargetView>,
-    /// The route configuration that its listener names.
-    routes: Option<Arc<str>>,
+    /// What decides where it leads, beside listeners.
+    asked: Asked,
     in_service: Option<Compiled>,
     /// Routes that wait for their clusters.
     candidate: Option<Compiled>,
@@ -93,11 +96,10 @@ impl Assembler {
         Self {
             targets: BTreeMap::new(),
             views: Slots::default(),
-            listeners: Interest::default(),
-            routes: Interest::default(),
+            askers: Askers::default(),
             outbound: Outbound::new(node_id),
             heard: Vec::new(),
-            listed: [false; 2],
+            listed: [Listed::Open; 2],
             by_port: BTreeMap::new(),
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -113,7 +115,7 @@ impl Assembler {
         // Its place may have been another's, whose removal was not heard of yet.
         self.remove_at(id.slot);
         match &spec.origin {
-            Origin::ControlPlane { listener, .. } => self.listeners.add(listener, id.slot),
+            Origin::ControlPlane { listener, .. } => self.askers.listeners.add(listener, id.slot),
             Origin::Sidecar { .. } => {
                 self.by_port.entry(split(&spec.name).1).or_default().insert(id.slot);
             }
@@ -121,8 +123,15 @@ impl Assembler {
         }
         let view = Arc::new(TargetView { id, state: TargetState::Pending });
         self.views.set(id.slot, Some(view.clone()));
-        let target =
-            Target { id, spec, view, routes: None, in_service: None, candidate: None, own: Own::default() };
+        let target = Target {
+            id,
+            spec,
+            view,
+            asked: Asked::default(),
+            in_service: None,
+            candidate: None,
+            own: Own::default(),
+        };
         self.targets.insert(id.slot, target);
         self.due.insert(id.slot);
     }
@@ -136,7 +145,7 @@ impl Assembler {
     fn remove_at(&mut self, slot: usize) {
         let Some(mut target) = self.targets.remove(&slot) else { return };
         match &target.spec.origin {
-            Origin::ControlPlane { listener, .. } => self.listeners.remove(listener, slot),
+            Origin::ControlPlane { listener, .. } => self.askers.listeners.remove(listener, slot),
             Origin::Sidecar { .. } => {
                 if let Some(slots) = self.by_port.get_mut(&split(&target.spec.name).1) {
                     slots.remove(&slot);
@@ -144,7 +153,7 @@ impl Assembler {
             }
             Origin::Static(_) => {}
         }
-        self.routes.switch(slot, &mut target.routes, None);
+        self.askers.replace(slot, &mut target.asked, Asked::default());
         self.release(target.in_service.take());
         self.release(target.candidate.take());
         self.waiting.remove(&slot);
@@ -154,22 +163,12 @@ impl Assembler {
 
     /// A resource is not what it was.
     pub(super) fn hear(&mut self, kind: Kind, name: &Arc<str>) {
-        match kind {
-            Kind::Listener => {
-                self.due.extend(self.listeners.users(name));
-                // Those of other authorities are none that a sidecar would open.
-                if !is_federated(name) {
-                    self.heard.push(name.clone());
-                }
-            }
-            Kind::Route => self.due.extend(self.routes.users(name)),
-            _ => {
-                let port = Some(name).filter(|_| kind == Kind::Cluster);
-                let port = port.and_then(|name| self.outbound.concerned_by_cluster(name));
-                self.due.extend(port.and_then(|port| self.by_port.get(&port)).into_iter().flatten());
-                self.clusters.hear(kind, name);
-            }
+        self.due.extend(self.askers.of(kind, name));
+        // Listeners of other authorities are none that a sidecar would open.
+        if kind == Kind::Listener && !is_federated(name) {
+            self.heard.push(name.clone());
         }
+        self.clusters.hear(kind, name);
     }
 
     /// Draws the conclusions from what was heard.
@@ -201,10 +200,12 @@ impl Assembler {
     fn learn_outbound(&mut self, client: Option<&Client<Kind>>) {
         let heard = std::mem::take(&mut self.heard);
         let Some(client) = client.filter(|client| client.subscribes_all(Kind::Listener)) else { return };
-        let listed = [Kind::Listener, Kind::Cluster].map(|kind| client.lists_all(kind));
-        let mut all = std::mem::replace(&mut self.listed, listed) != listed;
+        let listed = [Kind::Listener, Kind::Cluster].map(|kind| client.listed(kind));
+        let before = std::mem::replace(&mut self.listed, listed);
+        // What is listed anew leaves everything as it is meanwhile.
+        let mut all = listed.iter().zip(before).any(|(now, before)| *now != before && *now != Listed::Open);
         for name in heard {
-            match self.outbound.note(&name, server_listener(client, &name)) {
+            match self.outbound.note(&name, client.listener(&name)) {
                 Concerned::All => all = true,
                 Concerned::Ports(ports) => {
                     let slots = ports.iter().filter_map(|port| self.by_port.get(port)).flatten();
@@ -241,9 +242,9 @@ impl Assembler {
 
     /// Learns what the resources say about a target.
     fn consider(&mut self, target: &mut Target, client: Option<&Client<Kind>>) {
-        let routes = routes_of(&target.spec, &self.outbound, client);
-        self.routes.switch(target.id.slot, &mut target.routes, routes);
-        match wanted(&target.spec, &mut target.own, &self.statics, &self.outbound, client) {
+        let (wanted, asked) = wanted(&target.spec, &mut target.own, &self.statics, &self.outbound, client);
+        self.askers.replace(target.id.slot, &mut target.asked, asked);
+        match wanted {
             Wanted::Unknown => {
                 // What is in service stays; what waits may have been overtaken.
                 self.release(target.candidate.take());
@@ -343,7 +344,8 @@ impl Assembler {
     /// The resources of each kind that are used, to subscribe to.
     pub(super) fn interests(&mut self) -> [(Kind, &mut Interest); 4] {
         let [clusters, assignments] = self.clusters.interests();
-        [(Kind::Listener, &mut self.listeners), (Kind::Route, &mut self.routes), clusters, assignments]
+        let [listeners, routes] = self.askers.interests();
+        [listeners, routes, clusters, assignments]
     }
 
     /// When [`run`](Self::run) has something to do even if nothing new is heard. Names wait until there is `room` to look them

@@ -4,7 +4,7 @@
 //! service that has its address. Once a VirtualService leads it elsewhere only the address still tells whose it is: by what
 //! it said before, and by what the listeners of other ports say.
 
-use super::outbound::service;
+use super::destination::service;
 use crate::net::Address;
 use crate::resource::Cidr;
 use crate::resource::listener::{ChainAction, FilterChain, RouteSource, ServerListener};

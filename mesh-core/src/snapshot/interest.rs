@@ -51,6 +51,16 @@ impl Interest {
         }
     }
 
+    /// Somebody uses other resources than before; each is named once.
+    pub(super) fn replace(&mut self, user: usize, from: &mut Vec<Arc<str>>, to: Vec<Arc<str>>) {
+        if *from == to {
+            return;
+        }
+        to.iter().filter(|name| !from.contains(name)).for_each(|name| self.add(name, user));
+        from.iter().filter(|name| !to.contains(name)).for_each(|name| self.remove(name, user));
+        *from = to;
+    }
+
     /// The names that are used now and were not when this was asked last, and the reverse. A name that came and went in
     /// between may be in either; whoever acts on it must find that it is so already.
     pub(super) fn difference(&mut self) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
@@ -75,6 +85,17 @@ mod tests {
         interest.remove(&a, 2);
         assert_eq!(interest.difference(), (vec![], vec![a.clone()]));
         assert!(interest.users("a").is_empty());
+    }
+
+    #[test]
+    fn a_user_of_several_keeps_what_it_still_uses() {
+        let (mut interest, [a, b, c]) = (Interest::default(), ["a", "b", "c"].map(Arc::<str>::from));
+        let mut uses = Vec::new();
+        interest.replace(7, &mut uses, vec![a.clone(), b.clone()]);
+        assert_eq!(interest.difference(), (vec![a.clone(), b.clone()], vec![]));
+        interest.replace(7, &mut uses, vec![c.clone(), b.clone()]);
+        assert_eq!(interest.difference(), (vec![c.clone()], vec![a]));
+        assert_eq!((uses, interest.users("b"), interest.users("c")), (vec![c, b], &[7][..], &[7][..]));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! A sidecar knows that address from the connection that it caught. Nothing is caught here: callers mean the name that they
 //! call, wherever that leads by DNS.
 
+use super::destination::{DEFAULT_PORT, split};
 use super::entry::Entry;
-use super::outbound::{DEFAULT_PORT, split};
 use super::target::{Fallback, Origin, TargetSpec};
 use super::verdict::{Verdict, look_up};
 use crate::error::{Failure, Kind as ErrorKind};

@@ -5,8 +5,11 @@
 //! once and from then on carries references.
 
 mod aggregates;
+mod asked;
 mod assemble;
+mod claim;
 mod clusters;
+mod destination;
 pub mod driver;
 mod entry;
 pub mod handle;
@@ -17,8 +20,10 @@ mod measure;
 mod outbound;
 pub mod report;
 mod reported;
+mod search;
 mod sources;
 mod target;
+mod told;
 mod verdict;
 mod wanted;
 

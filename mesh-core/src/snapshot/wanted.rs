@@ -1,8 +1,10 @@
 //! What the resources say about a target: its routes, or why it has none.
 
+use super::asked::Asked;
 use super::meant::by_name;
-use super::outbound::{Behind, Outbound, Told};
+use super::outbound::{Behind, Found, Outbound};
 use super::target::{Fallback, Origin, StaticCluster, TargetSpec, everything_to};
+use super::told::is_final;
 use crate::dialect::TimeLimits;
 use crate::error::{Failure, Kind as ErrorKind};
 use crate::resource::cluster::{Cluster, EndpointSource};
@@ -11,6 +13,7 @@ use crate::resource::route::{Forward, RouteConfig, WeightedCluster};
 use crate::resource::{Kind, Resource};
 use crate::xds::cache::{Absence, State};
 use crate::xds::client::Client;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,36 +37,59 @@ pub(super) struct Own {
     forwarded: Option<(TcpProxy, Arc<RouteConfig>)>,
 }
 
-/// What the resources say about a target.
+/// What the resources say about a target, and which routes and clusters were asked for to learn that.
 pub(super) fn wanted(
     spec: &TargetSpec,
     own: &mut Own,
     statics: &BTreeMap<Arc<str>, StaticCluster>,
     outbound: &Outbound,
     client: Option<&Client<Kind>>,
-) -> Wanted {
-    let fallback = match &spec.origin {
-        Origin::Static(name) => {
-            return match statics.get(name) {
+) -> (Wanted, Asked) {
+    let (standing, fallback, mut asked) = match (&spec.origin, client) {
+        (Origin::Static(name), _) => {
+            let wanted = match statics.get(name) {
                 Some(given) => given.wanted(),
                 None => {
                     let why = format!("no cluster {name} was given to this mesh");
                     Wanted::Failure(Failure::new(ErrorKind::NoCluster, why))
                 }
             };
+            return (wanted, Asked::default());
         }
-        Origin::ControlPlane { fallback, .. } | Origin::Sidecar { fallback } => *fallback,
+        (Origin::ControlPlane { fallback, .. } | Origin::Sidecar { fallback }, None) => {
+            let standing = Standing::Nothing("this mesh has no control plane".to_owned());
+            (standing, *fallback, Asked::default())
+        }
+        (Origin::ControlPlane { listener, fallback }, Some(client)) => {
+            (standing(listener, *fallback, client), *fallback, Asked::default())
+        }
+        (Origin::Sidecar { fallback }, Some(client)) => {
+            let Found { behind, asked } = outbound.find(&spec.name, client);
+            (standing_behind(behind, spec, client), *fallback, asked)
+        }
     };
-    let standing = match client {
-        Some(client) => standing(spec, outbound, client),
-        None => Standing::Nothing("this mesh has no control plane".to_owned()),
-    };
+    if let Standing::Http(HttpManager { routes: RouteSource::Named(name), .. }) = &standing
+        && !asked.routes.contains(name)
+    {
+        asked.routes.push(name.clone());
+    }
+    (conclude(standing, spec, fallback, own, client), asked)
+}
+
+fn conclude(
+    standing: Standing<'_>,
+    spec: &TargetSpec,
+    fallback: Fallback,
+    own: &mut Own,
+    client: Option<&Client<Kind>>,
+) -> Wanted {
     match standing {
         Standing::Unknown => Wanted::Unknown,
         Standing::Http(manager) => routes(manager, client),
         Standing::Tcp(proxy) => {
-            let kept = own.forwarded.take().filter(|(before, _)| before == proxy);
-            let made = || (proxy.clone(), Arc::new(everything_to(spec.name.clone(), forward(proxy))));
+            let kept = own.forwarded.take().filter(|(before, _)| *before == *proxy);
+            let config = || Arc::new(everything_to(spec.name.clone(), forward(&proxy)));
+            let made = || (proxy.clone().into_owned(), config());
             let (_, config) = own.forwarded.insert(kept.unwrap_or_else(made));
             Wanted::Routes { config: config.clone(), max_stream_duration: None, given: None }
         }
@@ -82,7 +108,7 @@ pub(super) fn wanted(
 enum Standing<'a> {
     Unknown,
     Http(&'a HttpManager),
-    Tcp(&'a TcpProxy),
+    Tcp(Cow<'a, TcpProxy>),
     /// There is no such listener, and why.
     Nothing(String),
     /// Nobody can tell whether there is such a listener, and why. What may be in the mesh must not pass it by.
@@ -91,32 +117,34 @@ enum Standing<'a> {
     Refused(String),
 }
 
-fn standing<'a>(spec: &TargetSpec, outbound: &Outbound, client: &'a Client<Kind>) -> Standing<'a> {
-    let (name, fallback) = match &spec.origin {
-        Origin::ControlPlane { listener, fallback } => (listener, *fallback),
-        Origin::Sidecar { .. } => {
-            let get = |name: &str| server_listener(client, name);
-            return match outbound.find(&spec.name, get, |name| may_be_cluster(client, name)) {
-                Some(Behind::Http(manager)) => Standing::Http(manager),
-                Some(Behind::Tcp(proxy)) => Standing::Tcp(proxy),
-                // Whom it concerns, the clusters tell.
-                Some(Behind::Refused(_) | Behind::Unclear(_)) if !client.lists_all(Kind::Cluster) => {
-                    Standing::Unknown
-                }
-                Some(Behind::Refused(name)) => Standing::Refused(refusal(client, &name)),
-                Some(Behind::Unclear(name)) => Standing::Lost(format!(
-                    "no Listener is known to be that of {}: it may be {name}, which is led to another service, and \
-                     nothing tells whose address it has",
-                    spec.name
-                )),
-                None if client.lists_all(Kind::Listener) => {
-                    Standing::Nothing(format!("no Listener of the control plane takes {}", spec.name))
-                }
-                None => Standing::Unknown,
-            };
-        }
-        Origin::Static(_) => return Standing::Unknown,
-    };
+/// What a sidecar's configuration says.
+fn standing_behind<'a>(behind: Behind<'a>, spec: &TargetSpec, client: &Client<Kind>) -> Standing<'a> {
+    let name = &spec.name;
+    match behind {
+        Behind::Unknown => Standing::Unknown,
+        Behind::Http(manager) => Standing::Http(manager),
+        Behind::Tcp(proxy) => Standing::Tcp(Cow::Borrowed(proxy)),
+        Behind::Cluster(name) => Standing::Tcp(Cow::Owned(TcpProxy { clusters: vec![(name, 1)] })),
+        Behind::Blocked => Standing::Lost(format!(
+            "the control plane allows calls only to services that it knows, and knows no {name} (REGISTRY_ONLY)"
+        )),
+        Behind::Refused(listener) => Standing::Refused(refusal(client, &listener)),
+        Behind::Unclear(listener) => Standing::Lost(format!(
+            "no Listener is known to be that of {name}: it may be {listener}, which is led to another service, and nothing \
+             tells whose address it has"
+        )),
+        Behind::Silent(kind) => Standing::Lost(format!(
+            "it is not known where {name} leads: the control plane did not send any {} in time",
+            kind.as_str()
+        )),
+        Behind::Nothing => Standing::Nothing(format!(
+            "no Listener of the control plane takes {name}, and no Cluster is called after it"
+        )),
+    }
+}
+
+/// What the listener for a gRPC client says.
+fn standing<'a>(name: &str, fallback: Fallback, client: &'a Client<Kind>) -> Standing<'a> {
     let Some(entry) = client.get(Kind::Listener, name) else { return Standing::Unknown };
     match (&entry.state, &entry.rejection) {
         (State::Present(present), _) => match &present.value {
@@ -135,38 +163,11 @@ fn standing<'a>(spec: &TargetSpec, outbound: &Outbound, client: &'a Client<Kind>
         (State::Absent(absence), _) => {
             let why = format!("Listener {name} {}", entry.trouble());
             match absence {
-                Absence::Unlisted | Absence::NotFound | Absence::Deleted | Absence::TimedOut => {
-                    Standing::Nothing(why)
-                }
-                Absence::Unanswered
-                | Absence::Expired
-                | Absence::Failed
-                | Absence::Malformed
-                | Absence::OtherKind
-                | Absence::UnknownAuthority => Standing::Lost(why),
+                Absence::Unlisted => Standing::Nothing(why),
+                absence if is_final(*absence) => Standing::Nothing(why),
+                _ => Standing::Lost(why),
             }
         }
-    }
-}
-
-/// A listener that has an address.
-pub(super) fn server_listener<'a>(client: &'a Client<Kind>, name: &str) -> Option<Told<'a>> {
-    let entry = client.get(Kind::Listener, name)?;
-    match entry.value() {
-        Some(Resource::Listener(listener)) => match &**listener {
-            Listener::Server(server) => Some(Told::Listener(server)),
-            Listener::Api(_) => None,
-        },
-        Some(_) => None,
-        None => entry.rejection.is_some().then_some(Told::Refused),
-    }
-}
-
-/// Whether there is a cluster, or nobody can tell.
-fn may_be_cluster(client: &Client<Kind>, name: &str) -> bool {
-    match client.get(Kind::Cluster, name) {
-        Some(entry) => !matches!(entry.state, State::Absent(_)),
-        None => !client.lists_all(Kind::Cluster),
     }
 }
 
@@ -210,18 +211,6 @@ fn routes(manager: &HttpManager, client: Option<&Client<Kind>>) -> Wanted {
             let why = format!("RouteConfiguration {name} {}", entry.trouble());
             Wanted::Failure(Failure::new(ErrorKind::Missing, why))
         }
-    }
-}
-
-/// The route configuration that the listener of a target names.
-pub(super) fn routes_of<'a>(
-    spec: &TargetSpec,
-    outbound: &Outbound,
-    client: Option<&'a Client<Kind>>,
-) -> Option<&'a Arc<str>> {
-    match standing(spec, outbound, client?) {
-        Standing::Http(HttpManager { routes: RouteSource::Named(name), .. }) => Some(name),
-        _ => None,
     }
 }
 

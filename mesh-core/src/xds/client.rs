@@ -7,6 +7,7 @@ use super::disk_format::Record;
 use super::group::Group;
 use super::kind::ResourceKind;
 use super::link::Source;
+use super::listing::Listed;
 use super::load_counts::ClusterCounts;
 use super::loads::Loads;
 use super::name::{canonical, is_federated};
@@ -191,6 +192,13 @@ impl<K: ResourceKind> Client<K> {
     #[must_use]
     pub fn lists_all(&self, kind: K) -> bool {
         self.groups.first().is_some_and(|group| group.session().lists_all(kind))
+    }
+
+    /// How much of every resource of a kind was listed, if that is subscribed to; what is on disk counts as all while no
+    /// control plane can be reached.
+    #[must_use]
+    pub fn listed(&self, kind: K) -> Listed {
+        self.groups.first().map_or(Listed::Open, |group| group.listed(kind))
     }
 
     fn subscribe_group(&mut self, group: usize, kind: K, added: &[Arc<str>], removed: &[Arc<str>]) {

@@ -125,9 +125,15 @@ impl Delta {
         self.requests += 1;
         let subscribe = std::mem::take(&mut self.subscribe);
         let mut names = Vec::with_capacity(subscribe.len() + 1);
-        if std::mem::take(&mut self.everything) && !(first && subscribe.is_empty()) {
-            // A first request without any names means everything too, and every server knows that.
-            names.push(WILDCARD.to_owned());
+        if std::mem::take(&mut self.everything) {
+            // A control plane that is known to be slow at times may yet begin.
+            if !table.features.resource_timer_is_transient_error {
+                table.listing.asked(now, table.features.resource_timeout());
+            }
+            if !(first && subscribe.is_empty()) {
+                // A first request without any names means everything too, and every server knows that.
+                names.push(WILDCARD.to_owned());
+            }
         }
         for name in &subscribe {
             table.ask(now, name, self.requests);

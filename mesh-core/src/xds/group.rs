@@ -8,6 +8,7 @@ use super::directory::Servers;
 use super::fallback::Fallback;
 use super::kind::ResourceKind;
 use super::link::Source;
+use super::listing::Listed;
 use super::server_status::ServerStatus;
 use super::session::{Change, Session};
 use super::upstream::{Step, Upstream};
@@ -161,9 +162,17 @@ impl<K: ResourceKind> Group<K> {
         self.everything.contains(&kind)
     }
 
-    /// How many kinds of which everything is subscribed to are listed.
-    fn listed(&self) -> usize {
-        self.everything.iter().filter(|kind| self.session().lists_all(**kind)).count()
+    /// How much of everything of a kind was listed, if that is subscribed to. While no control plane can be reached, what is on
+    /// disk is all there is.
+    pub(super) fn listed(&self, kind: K) -> Listed {
+        match self.session().listed(kind) {
+            Listed::Open if self.told_of_disk && !self.answered => Listed::All,
+            listed => listed,
+        }
+    }
+
+    fn all_listed(&self) -> Vec<Listed> {
+        self.everything.iter().map(|kind| self.listed(*kind)).collect()
     }
 
     /// Whether anything is subscribed to.
@@ -184,11 +193,11 @@ impl<K: ResourceKind> Group<K> {
 
     /// Moves on until something happens that matters outside; what changed is added to `changes`.
     ///
-    /// That is also when the answer of [`error`](Self::error) or [`source`](Self::source) changed, or when everything of a kind is
-    /// listed now.
+    /// That is also when the answer of [`error`](Self::error) or [`source`](Self::source) changed, or when more or less of
+    /// everything of a kind is listed now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, changes: &mut Vec<Change<K>>) -> Poll<()> {
         let before = (self.health.clone(), self.fallback.active());
-        let listed = self.listed();
+        let listed = self.all_listed();
         self.tell_of_disk();
         loop {
             let mut progress = self.add_next();
@@ -204,7 +213,7 @@ impl<K: ResourceKind> Group<K> {
                 }
             }
             let told = before != (self.health.clone(), self.fallback.active());
-            if told || !changes.is_empty() || self.listed() != listed {
+            if told || !changes.is_empty() || self.all_listed() != listed {
                 return Poll::Ready(());
             }
             if !progress {

@@ -7,6 +7,7 @@ use super::cache::{Entry, Present};
 use super::features::Features;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
+use super::listing::Listed;
 use super::subscription::Subscription;
 pub use super::table::Received;
 use super::wire::Response;
@@ -193,7 +194,13 @@ impl<K: ResourceKind> Session<K> {
     /// Whether everything of a kind is subscribed to and has been listed, so that what is not known is not there.
     #[must_use]
     pub fn lists_all(&self, kind: K) -> bool {
-        self.subscriptions[kind.index()].lists_all()
+        self.listed(kind) == Listed::All
+    }
+
+    /// How much of everything of a kind was listed, if that is subscribed to.
+    #[must_use]
+    pub fn listed(&self, kind: K) -> Listed {
+        self.subscriptions[kind.index()].listed()
     }
 
     /// Whether a stream has to be opened now; if so the caller opens one and reports

@@ -5,6 +5,7 @@ use super::delta::Delta;
 use super::features::Features;
 use super::in_process::Protocol;
 use super::kind::ResourceKind;
+use super::listing::Listed;
 use super::sotw::Sotw;
 use super::table::{Received, Table};
 use super::wire::Response;
@@ -73,9 +74,9 @@ impl<K: ResourceKind> Subscription<K> {
         self.table.received
     }
 
-    /// Whether everything is subscribed to and has been listed.
-    pub(super) fn lists_all(&self) -> bool {
-        self.table.listing.is_complete()
+    /// How much of everything was listed, if everything is subscribed to.
+    pub(super) fn listed(&self) -> Listed {
+        self.table.listing.listed()
     }
 
     /// Subscribes to everything, whatever its name.

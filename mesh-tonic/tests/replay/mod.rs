@@ -121,6 +121,18 @@ impl Istiod {
     }
 }
 
+impl Istiod {
+    /// Says that there is nothing of a type, in the incremental protocol.
+    pub(crate) async fn list_nothing(&mut self, url: &str) {
+        self.sent += 1;
+        let nonce = format!("nonce {}", self.sent);
+        let response =
+            DeltaDiscoveryResponse { type_url: url.to_owned(), nonce: nonce.clone(), ..Default::default() };
+        self.unanswered.insert(nonce);
+        self.stream.responses.send(response.encode_to_vec().into()).await.unwrap();
+    }
+}
+
 /// A mesh, and the istiod it hears.
 pub(crate) struct Stage {
     pub(crate) istiod: Istiod,

@@ -33,10 +33,14 @@ pub(crate) fn resources(dialect: Dialect, path: &Path) -> Vec<Any> {
     }
 }
 
-/// The names of the listeners of istiod's dialect for gRPC, which are those of services.
+/// The targets of a scenario, those among them that there are not, and the other names that were asked for.
 pub(crate) fn targets(scenario: &Path) -> Vec<String> {
+    let about = fs::read(scenario.join("scenario.json")).unwrap();
+    let about: serde_json::Value = serde_json::from_slice(&about).unwrap();
+    let targets = about["targets"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
     let listeners = resources(Dialect::Grpc, &scenario.join("grpc/lds.pb"));
-    listeners.iter().map(name_of).filter(|name| !name.contains('/')).collect()
+    let all: BTreeSet<_> = targets.chain(listeners.iter().map(name_of)).collect();
+    all.into_iter().collect()
 }
 
 /// What was recorded, by name.
