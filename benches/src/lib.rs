@@ -7,7 +7,7 @@ use mesh_core::endpoint::ready::Readiness;
 use mesh_core::endpoint::{ConnectOptions, EndpointKey, Protocol};
 use mesh_core::net::{Address, Dialer, Environment};
 use mesh_core::resource::{Kind, Resource};
-use mesh_core::route::{ClusterIndex, VirtualHost};
+use mesh_core::route::{ClusterIndex, RouteTable};
 use mesh_core::xds::kind::ResourceKind;
 use mesh_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use mesh_proto::envoy::config::route::v3::route_match::PathSpecifier;
@@ -67,20 +67,20 @@ pub enum Condition {
     Header,
 }
 
-/// A virtual host with so many routes; number `n` matches the path `/package.Service{n}/Method`, or the header `x-route: {n}`.
+/// So many routes; number `n` matches the path `/package.Service{n}/Method`, or the header `x-route: {n}`.
 ///
 /// # Panics
 ///
 /// If the routes are refused.
 #[must_use]
-pub fn routes(count: usize, condition: Condition) -> VirtualHost {
+pub fn routes(count: usize, condition: Condition) -> RouteTable {
     let routes = (0..count).map(|number| route(number, condition)).collect();
     let config = r::any(&r::routes("routes", "host", routes));
     let bytes: Bytes = config.value;
     let Ok(Resource::Route(config)) = Kind::Route.decode("routes", &bytes, None) else {
         panic!("the routes are refused")
     };
-    VirtualHost::new(&config.virtual_hosts[0], |_| ClusterIndex(0))
+    RouteTable::new(&config, config.virtual_hosts.iter(), |_| ClusterIndex(0))
 }
 
 fn route(number: usize, condition: Condition) -> Route {

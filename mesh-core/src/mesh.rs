@@ -15,7 +15,7 @@ use crate::resource::{Kind as ResourceKinds, Local};
 use crate::snapshot::driver::{Command, Driver};
 use crate::snapshot::handle::{TargetHandle, Targets};
 use crate::snapshot::report::Report;
-use crate::snapshot::{Fallback, Origin, Published, StaticCluster, TargetSpec};
+use crate::snapshot::{Fallback, Origin, Published, Served, StaticCluster, TargetSpec};
 use crate::telemetry::events::Event;
 use crate::telemetry::metrics::{self, Sample};
 use crate::xds::CONFIGURATION_TIMEOUT;
@@ -124,41 +124,39 @@ impl Mesh {
             return fail("its name is empty, or has a character that names cannot have");
         }
         match scheme {
-            XDS_SCHEME if authority.is_empty() => Ok(self.discovered(name, protocol, Fallback::Refuse)),
+            XDS_SCHEME if authority.is_empty() => {
+                let origin = self.origin(name, Fallback::Refuse);
+                Ok(self.to(name, protocol, Served::ByName, origin))
+            }
             XDS_SCHEME => match self.templates.authorities.get(authority) {
-                Some(template) => Ok(self.listener(template, name, protocol, Fallback::Refuse)),
+                Some(template) => {
+                    let origin = listener(template, name, Fallback::Refuse);
+                    Ok(self.to(name, protocol, Served::ByName, origin))
+                }
                 None => fail(&format!("the bootstrap has no authority {authority:?}")),
             },
             _ if !authority.is_empty() => fail("only xds: targets have an authority"),
-            STATIC_SCHEME => {
-                let origin = Origin::Static(name.into());
-                Ok(self.targets.get(TargetSpec { name: name.into(), protocol, origin }))
-            }
+            STATIC_SCHEME => Ok(self.to(name, protocol, Served::ByName, Origin::Static(name.into()))),
             _ => fail("the scheme is not known"),
         }
     }
 
-    /// The service that the control plane knows by `name`, such as `host:port`; `fallback` says what to do if it knows
-    /// none.
+    /// The service that the control plane knows by `name`, such as `host:port`, for requests of any
+    /// [authority](Served::ByAuthority); `fallback` says what to do if it knows none.
     #[must_use]
     pub fn discovered(&self, name: &str, protocol: Protocol, fallback: Fallback) -> Arc<TargetHandle> {
-        if self.templates.sidecar {
-            let origin = Origin::Sidecar { fallback };
-            return self.targets.get(TargetSpec { name: name.into(), protocol, origin });
-        }
-        self.listener(&self.templates.default, name, protocol, fallback)
+        self.to(name, protocol, Served::ByAuthority, self.origin(name, fallback))
     }
 
-    fn listener(
-        &self,
-        template: &ListenerTemplate,
-        name: &str,
-        protocol: Protocol,
-        fallback: Fallback,
-    ) -> Arc<TargetHandle> {
-        let listener = template.name(name).into();
-        let origin = Origin::ControlPlane { listener, fallback };
-        self.targets.get(TargetSpec { name: name.into(), protocol, origin })
+    fn origin(&self, name: &str, fallback: Fallback) -> Origin {
+        match self.templates.sidecar {
+            true => Origin::Sidecar { fallback },
+            false => listener(&self.templates.default, name, fallback),
+        }
+    }
+
+    fn to(&self, name: &str, protocol: Protocol, served: Served, origin: Origin) -> Arc<TargetHandle> {
+        self.targets.get(TargetSpec { name: name.into(), protocol, served, origin })
     }
 
     /// Tells the time and draws random numbers.
@@ -366,6 +364,10 @@ impl Builder {
         let templates = Arc::new(self.templates);
         Ok(Mesh { targets: Targets::new(published, commands, environment), templates })
     }
+}
+
+fn listener(template: &ListenerTemplate, name: &str, fallback: Fallback) -> Origin {
+    Origin::ControlPlane { listener: template.name(name).into(), fallback }
 }
 
 impl fmt::Debug for Mesh {

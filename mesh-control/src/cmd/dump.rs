@@ -97,7 +97,8 @@ fn to_json(report: &Report, snapshot: &Snapshot, unused: &mesh_core::dump::Dump)
                 TargetState::Pending => ("pending", waits_for(report, &spec.name), Vec::new()),
                 TargetState::Failed(failure) => ("failed", Some(failure.to_error().to_string()), Vec::new()),
                 TargetState::Routed(routes) => {
-                    let hosts = routes.host.as_ref().map(|host| virtual_host(host, snapshot));
+                    let own = routes.host.and_then(|host| routes.table.host(host));
+                    let hosts = own.map(|host| virtual_host(host, snapshot));
                     ("routed", None, hosts.into_iter().collect())
                 }
             };

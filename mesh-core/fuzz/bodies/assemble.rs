@@ -180,7 +180,8 @@ async fn check(mesh: &Mesh, late: bool) {
 }
 
 fn check_routes(routes: &Routes, snapshot: &Snapshot) {
-    for (_, route) in routes.host.iter().flat_map(|host| host.routes()) {
+    assert!(routes.host.is_none_or(|host| routes.table.host(host).is_some()));
+    for (_, route) in routes.table.hosts().iter().flat_map(|host| host.routes()) {
         let Action::Forward(forward) = &route.action else { continue };
         let sum: u64 = forward.weights().map(|(_, weight)| u64::from(weight)).sum();
         assert!((1..=u64::from(u32::MAX)).contains(&sum), "weights of {sum}");

@@ -1,6 +1,63 @@
 //! Finding the virtual host of an authority.
 
 use crate::resource::route::{Domain, RouteConfig, VirtualHost};
+use std::collections::HashMap;
+
+/// Domains to virtual hosts, by number.
+///
+/// An exact domain wins over `*.suffix`, that over `prefix.*`, that over `*`; among wildcards the longest wins, and of equal
+/// domains the first (gRFC A28).
+#[derive(Debug, Default)]
+pub(super) struct HostIndex {
+    exact: HashMap<Box<str>, usize>,
+    /// Longest first.
+    suffixes: Vec<(Box<str>, usize)>,
+    /// Longest first.
+    prefixes: Vec<(Box<str>, usize)>,
+    any: Option<usize>,
+}
+
+impl HostIndex {
+    /// Indexes the domains of hosts; of equal ones the first counts.
+    pub(super) fn new<'a>(hosts: impl Iterator<Item = &'a [Domain]>) -> Self {
+        let mut index = Self::default();
+        for (number, domains) in hosts.enumerate() {
+            for domain in domains {
+                match domain {
+                    Domain::Exact(name) => {
+                        index.exact.entry(name.clone()).or_insert(number);
+                    }
+                    Domain::Suffix(suffix) => index.suffixes.push((suffix.clone(), number)),
+                    Domain::Prefix(prefix) => index.prefixes.push((prefix.clone(), number)),
+                    Domain::Any => {
+                        index.any.get_or_insert(number);
+                    }
+                }
+            }
+        }
+        for wildcards in [&mut index.suffixes, &mut index.prefixes] {
+            wildcards.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+        }
+        index
+    }
+
+    /// The host that serves `authority`.
+    pub(super) fn find(&self, authority: &str) -> Option<usize> {
+        if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.find(&authority.to_ascii_lowercase());
+        }
+        if let Some(&host) = self.exact.get(authority) {
+            return Some(host);
+        }
+        let longer = |pattern: &str| authority.len() > pattern.len();
+        let by = |wildcards: &[(Box<str>, usize)], fits: &dyn Fn(&str) -> bool| {
+            wildcards.iter().find(|(pattern, _)| longer(pattern) && fits(pattern)).map(|&(_, host)| host)
+        };
+        by(&self.suffixes, &|suffix| authority.ends_with(suffix))
+            .or_else(|| by(&self.prefixes, &|prefix| authority.starts_with(prefix)))
+            .or(self.any)
+    }
+}
 
 /// How well a domain fits; greater is better (gRFC A28).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,8 +72,7 @@ enum Fit {
 
 /// The virtual host that serves `authority`.
 ///
-/// An exact domain wins over `*.suffix`, that over `prefix.*`, that over `*`; among wildcards the longest wins, and of
-/// equal domains the first (gRFC A28). Every domain is looked at: who asks does so once for each new configuration.
+/// Every domain is looked at: for who asks once for each new configuration. Who asks for each request has an index.
 #[must_use]
 pub fn serving<'a>(config: &'a RouteConfig, authority: &str) -> Option<&'a VirtualHost> {
     let authority = if config.ignore_port { without_port(authority) } else { authority };
@@ -43,7 +99,8 @@ fn fit(domain: &Domain, authority: &str) -> Option<Fit> {
     }
 }
 
-fn without_port(authority: &str) -> &str {
+/// An authority without its port.
+pub(super) fn without_port(authority: &str) -> &str {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     match authority.rsplit_once(':') {
         // What is left of an IPv6 address without brackets is no host.
@@ -69,8 +126,13 @@ mod tests {
         RouteConfig::new("routes".into(), hosts.collect())
     }
 
+    /// By both ways.
     fn find(config: &RouteConfig, authority: &str) -> Option<usize> {
-        serving(config, authority).map(|host| host.name.parse().unwrap())
+        let found = serving(config, authority).map(|host| host.name.parse().unwrap());
+        let index = HostIndex::new(config.virtual_hosts.iter().map(|host| host.domains.as_slice()));
+        let name = if config.ignore_port { without_port(authority) } else { authority };
+        assert_eq!(index.find(name), found, "{authority}");
+        found
     }
 
     #[test]

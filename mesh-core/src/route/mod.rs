@@ -7,4 +7,4 @@ mod table;
 
 pub use self::host::serving;
 pub use self::matching::RequestHead;
-pub use self::table::{Action, ClusterIndex, Forward, Route, VirtualHost};
+pub use self::table::{Action, ClusterIndex, Forward, Route, RouteTable, VirtualHost};

@@ -1,18 +1,28 @@
-//! The routes of a virtual host, compiled for lookup.
+//! Routes, compiled for lookup.
 
+use super::host::{HostIndex, without_port};
 use super::index::PathIndex;
 use super::matching::RequestHead;
 use crate::clock::below;
 use crate::dialect::TimeLimits;
 use crate::policy::retry::RetryPolicy;
-use crate::resource::route::{self as resource, RouteMatch};
+use crate::resource::route::{self as resource, RouteConfig, RouteMatch};
 use std::sync::Arc;
 
 /// The place of a cluster in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterIndex(pub usize);
 
-/// The routes of a virtual host, compiled for lookup.
+/// Virtual hosts of a route configuration, compiled for lookup.
+#[derive(Debug)]
+pub struct RouteTable {
+    index: HostIndex,
+    /// Whether the port of an authority does not matter.
+    ignore_port: bool,
+    hosts: Vec<VirtualHost>,
+}
+
+/// The routes of some hosts.
 #[derive(Debug)]
 pub struct VirtualHost {
     /// Its name.
@@ -53,15 +63,47 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
 }
 
+impl RouteTable {
+    /// Compiles some `hosts` of `config`; `resolve` gives each cluster its place in the snapshot.
+    pub fn new<'a>(
+        config: &RouteConfig,
+        hosts: impl Iterator<Item = &'a resource::VirtualHost> + Clone,
+        mut resolve: impl FnMut(&Arc<str>) -> ClusterIndex,
+    ) -> Self {
+        Self {
+            index: HostIndex::new(hosts.clone().map(|host| host.domains.as_slice())),
+            ignore_port: config.ignore_port,
+            hosts: hosts.map(|host| VirtualHost::new(host, &mut resolve)).collect(),
+        }
+    }
+
+    /// The number of the host that serves `authority`.
+    #[must_use]
+    pub fn find_host(&self, authority: &str) -> Option<usize> {
+        self.index.find(if self.ignore_port { without_port(authority) } else { authority })
+    }
+
+    /// The host with a number that [`find_host`](Self::find_host) gave.
+    #[must_use]
+    pub fn host(&self, number: usize) -> Option<&VirtualHost> {
+        self.hosts.get(number)
+    }
+
+    /// Every host.
+    #[must_use]
+    pub fn hosts(&self) -> &[VirtualHost] {
+        &self.hosts
+    }
+}
+
 impl VirtualHost {
-    /// Compiles `host`; `resolve` gives each cluster its place in the snapshot.
-    pub fn new(host: &resource::VirtualHost, mut resolve: impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
+    fn new(host: &resource::VirtualHost, resolve: &mut impl FnMut(&Arc<str>) -> ClusterIndex) -> Self {
         let conditions: Vec<_> = host.routes.iter().map(|route| route.condition.clone()).collect();
         Self {
             name: host.name.clone(),
             index: PathIndex::new(conditions.iter()),
             conditions,
-            routes: host.routes.iter().map(|route| Arc::new(Route::new(route, &mut resolve))).collect(),
+            routes: host.routes.iter().map(|route| Arc::new(Route::new(route, resolve))).collect(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::entry::{ClusterKey, Scope};
 use super::interest::Interest;
 use super::meant::{original_destination, refusal};
 use super::outbound::{Concerned, Outbound};
-use super::target::{Origin, StaticCluster, TargetId, TargetSpec};
+use super::target::{Origin, Served, StaticCluster, TargetId, TargetSpec};
 use super::told::Told;
 use super::wanted::{Own, Wanted, wanted};
 use super::{Routes, Snapshot, TargetState, TargetView};
@@ -22,7 +22,7 @@ use crate::net::Environment;
 use crate::resource::Kind;
 use crate::resource::cluster::Cluster;
 use crate::resource::route::RouteConfig;
-use crate::route::{ClusterIndex, VirtualHost, serving};
+use crate::route::{ClusterIndex, RouteTable, serving};
 use crate::slots::Slots;
 use crate::xds::Listed;
 use crate::xds::client::Client;
@@ -79,8 +79,7 @@ struct Target {
 struct Compiled {
     config: Arc<RouteConfig>,
     max_stream_duration: Option<Duration>,
-    /// Those of the virtual host that serves the target's name. Nothing is asked for what others lead to.
-    host: Option<Arc<VirtualHost>>,
+    table: Arc<RouteTable>,
     clusters: Vec<ClusterIndex>,
     /// Whether it has to be compiled anew, because a cluster is not what it seemed to be.
     stale: bool,
@@ -294,8 +293,11 @@ impl Assembler {
         let replaced = std::mem::replace(&mut target.in_service, target.candidate.take());
         self.release(replaced);
         if let Some(compiled) = &target.in_service {
-            let routes =
-                Routes { host: compiled.host.clone(), max_stream_duration: compiled.max_stream_duration };
+            let routes = Routes {
+                host: compiled.table.find_host(&target.spec.name),
+                table: compiled.table.clone(),
+                max_stream_duration: compiled.max_stream_duration,
+            };
             self.show(target, TargetState::Routed(routes));
         }
     }
@@ -322,7 +324,7 @@ impl Assembler {
         client: Option<&Client<Kind>>,
     ) -> Compiled {
         let mut places = BTreeSet::new();
-        let mut resolve = |name: &Arc<str>| {
+        let resolve = |name: &Arc<str>| {
             let (scope, given) = match given {
                 Some(given) => (Scope::Given, Some(Ok(given.clone()))),
                 None => match original_destination(name, client) {
@@ -335,10 +337,14 @@ impl Assembler {
             places.insert(place);
             place
         };
-        let host = serving(&config, &spec.name).map(|host| Arc::new(VirtualHost::new(host, &mut resolve)));
+        let table = match spec.served {
+            // Nothing is asked for what the others lead to.
+            Served::ByName => RouteTable::new(&config, serving(&config, &spec.name).into_iter(), resolve),
+            Served::ByAuthority => RouteTable::new(&config, config.virtual_hosts.iter(), resolve),
+        };
         let clusters: Vec<_> = places.into_iter().collect();
         self.clusters.keep(&clusters);
-        Compiled { config, max_stream_duration, host, clusters, stale: false }
+        Compiled { config, max_stream_duration, table: Arc::new(table), clusters, stale: false }
     }
 
     /// The resources of each kind that are used, to subscribe to.

@@ -158,8 +158,11 @@ impl TargetHandle {
             }
             TargetState::Routed(routes) => routes,
         };
-        let Some(host) = &routes.host else {
-            let why = format!("no virtual host serves {}", self.spec.name);
+        let own = *head.authority == *self.spec.name || *head.authority == *self.authority.as_str();
+        // A request may go by another name than its target does: what serves the target serves it then.
+        let host = if own { None } else { routes.table.find_host(head.authority) }.or(routes.host);
+        let Some(host) = host.and_then(|host| routes.table.host(host)) else {
+            let why = format!("no virtual host serves {}", head.authority);
             return Routing::Failed(Error::new(Kind::NoRoute, why).with_target(&self.spec.name));
         };
         let Some(route) = host.find(head, entropy) else {

@@ -29,11 +29,11 @@ mod wanted;
 
 pub use self::aggregates::MAX_AGGREGATE_DEPTH;
 pub use self::clusters::{REMOVAL_GRACE, RETIREMENT_CHECK};
-pub use self::target::{Fallback, Origin, StaticCluster, TargetId, TargetSpec};
+pub use self::target::{Fallback, Origin, Served, StaticCluster, TargetId, TargetSpec};
 
 use crate::cluster::ClusterView;
 use crate::error::Failure;
-use crate::route::{ClusterIndex, VirtualHost};
+use crate::route::{ClusterIndex, RouteTable};
 use crate::slots::Slots;
 use crate::xds::outages::Outages;
 use arc_swap::{ArcSwap, Guard};
@@ -76,8 +76,10 @@ pub enum TargetState {
 /// The routes of a target.
 #[derive(Clone, Debug)]
 pub struct Routes {
-    /// Those of the virtual host that serves the target's name; none if none does.
-    pub host: Option<Arc<VirtualHost>>,
+    /// The routes.
+    pub table: Arc<RouteTable>,
+    /// The number of the virtual host that serves the target's own name.
+    pub host: Option<usize>,
     /// The time that a call may take where its route does not say.
     pub max_stream_duration: Option<Duration>,
 }

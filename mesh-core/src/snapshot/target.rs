@@ -25,8 +25,19 @@ pub struct TargetSpec {
     pub name: Arc<str>,
     /// What its endpoints are spoken to with.
     pub protocol: Protocol,
+    /// Which virtual host serves its requests.
+    pub served: Served,
     /// Where its routes come from.
     pub origin: Origin,
+}
+
+/// Which of the virtual hosts of its routes serves the requests of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Served {
+    /// That of the target's name, whatever authority a request carries (gRFC A27). The clusters of others are not asked for.
+    ByName,
+    /// That of the authority of each request, which is its `Host`; that of the target's name if no host serves it.
+    ByAuthority,
 }
 
 /// Where the routes of a target come from.

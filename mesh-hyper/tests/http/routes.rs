@@ -252,6 +252,20 @@ async fn routes_see_headers_and_the_host_the_caller_gave() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_host_the_caller_gave_says_which_virtual_host_serves() {
+    let world = World::new(to_v1());
+    let mut routes = r::routes("routes", HOST, to_v1());
+    routes.virtual_hosts.extend(r::routes("", "ratings", vec![r::route("/", &[("v2", 1)])]).virtual_hosts);
+    let v2 = [r::any(&r::cluster("v2")), r::any(&r::assignment("v2", &["10.0.0.3:80"]))];
+    world.control.set([vec![r::any(&routes)], v2.to_vec()].concat());
+    let (_backends, _v2) = (world.backends(), Backend::http1("v2", world.net.listen("10.0.0.3:80")));
+    let request = Request::get(URL).header("host", "ratings").body(Empty::<Bytes>::new()).unwrap();
+    let answer = world.client.request(request).await.unwrap();
+    assert_eq!(crate::common::read(answer).await, "v2 /reviews/1");
+    assert!(get(&world.client, URL).await.unwrap().starts_with("10.0.0."));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_made_before_the_configuration_waits_and_learns_what_is_missing() {
     let world = World::new(to_v1());
     let _backends = world.backends();
