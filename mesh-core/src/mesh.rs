@@ -222,8 +222,8 @@ impl Mesh {
     }
 
     /// Closes the mesh: new calls fail at once, the stream to the control plane ends, the disk cache is written if it is behind,
-    /// calls in flight may finish within
-    /// `deadline`. Whether they all did; those that did not are cut off.
+    /// load is reported once more, and calls in flight may finish within `deadline`. Whether they all did; those that did not are
+    /// cut off.
     pub async fn close(&self, deadline: Duration) -> bool {
         let tasks = &self.targets.environment().tasks;
         self.targets.command(Command::Close);

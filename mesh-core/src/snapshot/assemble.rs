@@ -11,7 +11,7 @@ use super::entry::{ClusterKey, Scope};
 use super::interest::Interest;
 use super::meant::{original_destination, refusal};
 use super::outbound::{Concerned, Outbound};
-use super::target::{Origin, Served, StaticCluster, TargetId, TargetSpec};
+use super::target::{Origin, StaticCluster, TargetId, TargetSpec};
 use super::told::Told;
 use super::wanted::{Own, Wanted, wanted};
 use super::{Routes, Snapshot, TargetState, TargetView};
@@ -22,7 +22,7 @@ use crate::net::Environment;
 use crate::resource::Kind;
 use crate::resource::cluster::Cluster;
 use crate::resource::route::RouteConfig;
-use crate::route::{ClusterIndex, RouteTable, serving};
+use crate::route::{ClusterIndex, RouteTable};
 use crate::slots::Slots;
 use crate::xds::Listed;
 use crate::xds::client::Client;
@@ -337,11 +337,7 @@ impl Assembler {
             places.insert(place);
             place
         };
-        let table = match spec.served {
-            // Nothing is asked for what the others lead to.
-            Served::ByName => RouteTable::new(&config, serving(&config, &spec.name).into_iter(), resolve),
-            Served::ByAuthority => RouteTable::new(&config, config.virtual_hosts.iter(), resolve),
-        };
+        let table = spec.table(&config, resolve);
         let clusters: Vec<_> = places.into_iter().collect();
         self.clusters.keep(&clusters);
         Compiled { config, max_stream_duration, table: Arc::new(table), clusters, stale: false }

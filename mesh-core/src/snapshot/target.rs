@@ -7,6 +7,7 @@ use crate::resource::cluster::Cluster as ClusterResource;
 use crate::resource::route::{
     Action, Domain, Forward, PathMatch, Route, RouteConfig, RouteMatch, VirtualHost, WeightedCluster,
 };
+use crate::route::{ClusterIndex, RouteTable, serving};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,20 @@ pub struct TargetSpec {
     pub served: Served,
     /// Where its routes come from.
     pub origin: Origin,
+}
+
+impl TargetSpec {
+    /// The routes of this target; `resolve` gives each cluster its place in the snapshot.
+    pub(super) fn table(
+        &self,
+        config: &RouteConfig,
+        resolve: impl FnMut(&Arc<str>) -> ClusterIndex,
+    ) -> RouteTable {
+        match self.served {
+            Served::ByName => RouteTable::new(config, serving(config, &self.name).into_iter(), resolve),
+            Served::ByAuthority => RouteTable::new(config, config.virtual_hosts.iter(), resolve),
+        }
+    }
 }
 
 /// Which of the virtual hosts of its routes serves the requests of a target.
