@@ -23,14 +23,12 @@ impl<B> RequestBody for B where
 
 /// The right to send a request to an endpoint.
 #[derive(Debug)]
-pub struct Claim {
-    claimed: Claimed,
-    connect_timeout: Option<Duration>,
-}
+pub struct Claim(Claimed);
 
 #[derive(Debug)]
 enum Claimed {
-    Http1(Arc<Endpoint>),
+    /// And how long a new connection may take to be made.
+    Http1(Arc<Endpoint>, Option<Duration>),
     Http2(Permit),
 }
 
@@ -47,8 +45,8 @@ impl Endpoint {
     #[must_use]
     pub fn try_claim(self: &Arc<Self>) -> Option<Claim> {
         match self.transport() {
-            Transport::Http1(_) => Some(Claim::new(Claimed::Http1(self.clone()))),
-            Transport::Http2(http2) => http2.try_claim().map(|permit| Claim::new(Claimed::Http2(permit))),
+            Transport::Http1(_) => Some(Claim(Claimed::Http1(self.clone(), None))),
+            Transport::Http2(http2) => http2.try_claim().map(|permit| Claim(Claimed::Http2(permit))),
         }
     }
 
@@ -73,23 +71,23 @@ impl Endpoint {
 }
 
 impl Claim {
-    fn new(claimed: Claimed) -> Self {
-        Self { claimed, connect_timeout: None }
-    }
-
     /// If a connection has to be made for the request it may take so long. Default: as long as the most patient cluster says that
     /// uses the endpoint.
     #[must_use]
     pub fn within(self, connect_timeout: Option<Duration>) -> Self {
-        Self { connect_timeout, ..self }
+        Self(match self.0 {
+            Claimed::Http1(endpoint, _) => Claimed::Http1(endpoint, connect_timeout),
+            // Its connection is there already.
+            http2 @ Claimed::Http2(_) => http2,
+        })
     }
 
     /// Sends a request. Its URI has to be absolute.
     #[inline]
     pub fn send<B: RequestBody>(self, head: Parts, body: B) -> Result<Exchange<B>, Error> {
-        Ok(Exchange(match self.claimed {
-            Claimed::Http1(endpoint) => {
-                Inner::Http1(Box::pin(super::http1::send(endpoint, self.connect_timeout, head, body)))
+        Ok(Exchange(match self.0 {
+            Claimed::Http1(endpoint, connect_timeout) => {
+                Inner::Http1(Box::pin(super::http1::send(endpoint, connect_timeout, head, body)))
             }
             Claimed::Http2(permit) => Inner::Http2(permit.send(head, body)?),
         }))
